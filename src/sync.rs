@@ -31,163 +31,102 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The bounded queue of the models: `crossbeam_queue::ArrayQueue` step by step (crossbeam-queue
-/// 0.3.14), with loom's atomics, so that a model sees every state between a claimed slot and its
-/// filled one, and no ordering that the real queue does not give.
+/// The bounded queue of the models, in place of crossbeam's `ArrayQueue` 0.3.14.
+///
+/// As there, a success is one read-modify-write, and "empty" and "full" are told by relaxed loads,
+/// which may be out of date, after a fence: no ordering that the real queue does not give to those who
+/// find it so. In the real queue a value's slot is claimed first and filled a moment later, but who
+/// meets a claimed slot waits for it, so nobody can tell; here both are one step, as models cannot
+/// spin.
 #[cfg(speadway_loom)]
 mod model_queue {
     use super::{AtomicUsize, Ordering, fence};
-    use std::sync::{Mutex, PoisonError};
-
-    struct Slot<T> {
-        stamp: AtomicUsize,
-        // The standard mutex on purpose: the stamp already makes access exclusive, and loom's would
-        // lend the protocol orderings it does not have.
-        value: Mutex<Option<T>>,
-    }
-
-    impl<T> Slot<T> {
-        fn swap(&self, value: Option<T>) -> Option<T> {
-            let mut guard = self.value.lock().unwrap_or_else(PoisonError::into_inner);
-            std::mem::replace(&mut *guard, value)
-        }
-    }
+    use std::collections::VecDeque;
+    use std::sync::{Mutex, MutexGuard, PoisonError};
 
     pub(crate) struct Queue<T> {
-        head: AtomicUsize,
-        tail: AtomicUsize,
-        slots: Box<[Slot<T>]>,
-        one_lap: usize,
+        positions: AtomicUsize,
+        /// Always as `positions` says: loom changes threads only at its own primitives. Not loom's
+        /// mutex, which would lend the protocol orderings it does not have.
+        values: Mutex<VecDeque<T>>,
+        capacity: usize,
+    }
+
+    /// How many were ever pushed, and popped; in the two halves of a word.
+    #[derive(Clone, Copy, PartialEq, Eq)]
+    struct Positions(usize);
+
+    impl Positions {
+        const PUSHED: usize = 1 << (usize::BITS / 2);
+        const POPPED: usize = 1;
+
+        fn len(self) -> usize {
+            self.0 / Self::PUSHED - self.0 % Self::PUSHED
+        }
     }
 
     impl<T> Queue<T> {
         pub(crate) fn new(capacity: usize) -> Self {
-            let slot = |i| Slot { stamp: AtomicUsize::new(i), value: Mutex::new(None) };
-            Self {
-                head: AtomicUsize::new(0),
-                tail: AtomicUsize::new(0),
-                slots: (0..capacity).map(slot).collect(),
-                one_lap: (capacity + 1).next_power_of_two(),
-            }
+            Self { positions: AtomicUsize::new(0), values: Mutex::new(VecDeque::new()), capacity }
         }
 
-        fn index(&self, position: usize) -> usize {
-            position & (self.one_lap - 1)
-        }
-
-        fn after(&self, position: usize) -> usize {
-            if self.index(position) + 1 < self.slots.len() {
-                position + 1
-            } else {
-                (position & !(self.one_lap - 1)).wrapping_add(self.one_lap)
-            }
-        }
-
-        /// `on_full` gets the value and the tail; it gives the value back to try again.
-        fn push_or_else(
-            &self,
-            mut value: T,
-            on_full: impl Fn(T, usize) -> Result<T, T>,
-        ) -> Result<(), T> {
-            let mut tail = self.tail.load(Ordering::Relaxed);
+        /// Change the positions by what `step` says. `None` from it is a refusal, which must hold
+        /// after a fence too.
+        fn advance(&self, step: impl Fn(Positions) -> Option<usize>) -> Option<usize> {
+            let mut seen = self.positions.load(Ordering::Relaxed);
             loop {
-                let slot = &self.slots[self.index(tail)];
-                let stamp = slot.stamp.load(Ordering::Acquire);
-                if tail == stamp {
-                    match self.tail.compare_exchange(
-                        tail,
-                        self.after(tail),
-                        Ordering::SeqCst,
-                        Ordering::Relaxed,
-                    ) {
-                        Ok(_) => {
-                            slot.swap(Some(value));
-                            slot.stamp.store(tail + 1, Ordering::Release);
-                            return Ok(());
-                        }
-                        Err(now) => tail = now,
-                    }
-                    continue;
-                }
-                if stamp.wrapping_add(self.one_lap) == tail + 1 {
+                let change = step(Positions(seen)).or_else(|| {
                     fence(Ordering::SeqCst);
-                    value = on_full(value, tail)?;
+                    seen = self.positions.load(Ordering::Relaxed);
+                    step(Positions(seen))
+                })?;
+                let to = seen + change;
+                match self.positions.compare_exchange(seen, to, Ordering::SeqCst, Ordering::Relaxed)
+                {
+                    Ok(_) => return Some(change),
+                    Err(now) => seen = now,
                 }
-                loom::thread::yield_now();
-                tail = self.tail.load(Ordering::Relaxed);
             }
+        }
+
+        fn values(&self) -> MutexGuard<'_, VecDeque<T>> {
+            self.values.lock().unwrap_or_else(PoisonError::into_inner)
         }
 
         pub(crate) fn push(&self, value: T) -> Result<(), T> {
-            self.push_or_else(value, |value, tail| {
-                let full = self.head.load(Ordering::Relaxed).wrapping_add(self.one_lap) == tail;
-                if full { Err(value) } else { Ok(value) }
-            })
+            let space = |at: Positions| (at.len() < self.capacity).then_some(Positions::PUSHED);
+            match self.advance(space) {
+                Some(_) => {
+                    self.values().push_back(value);
+                    Ok(())
+                }
+                None => Err(value),
+            }
         }
 
         pub(crate) fn force_push(&self, value: T) -> Option<T> {
-            let evict = |value, tail: usize| {
-                let new_tail = self.after(tail);
-                let (head, new_head) =
-                    (tail.wrapping_sub(self.one_lap), new_tail.wrapping_sub(self.one_lap));
-                let moved =
-                    self.head.compare_exchange(head, new_head, Ordering::SeqCst, Ordering::Relaxed);
-                if moved.is_err() {
-                    return Ok(value);
-                }
-                self.tail.store(new_tail, Ordering::SeqCst);
-                let slot = &self.slots[self.index(tail)];
-                let old = slot.swap(Some(value));
-                slot.stamp.store(tail + 1, Ordering::Release);
-                Err(old.expect("a full queue's slot holds a value"))
+            let evict = Positions::PUSHED + Positions::POPPED;
+            let room = |at: Positions| {
+                Some(if at.len() < self.capacity { Positions::PUSHED } else { evict })
             };
-            self.push_or_else(value, evict).err()
+            let changed = self.advance(room);
+            let mut values = self.values();
+            let evicted = if changed == Some(evict) { values.pop_front() } else { None };
+            values.push_back(value);
+            evicted
         }
 
         pub(crate) fn pop(&self) -> Option<T> {
-            let mut head = self.head.load(Ordering::Relaxed);
-            loop {
-                let slot = &self.slots[self.index(head)];
-                let stamp = slot.stamp.load(Ordering::Acquire);
-                if head + 1 == stamp {
-                    match self.head.compare_exchange(
-                        head,
-                        self.after(head),
-                        Ordering::SeqCst,
-                        Ordering::Relaxed,
-                    ) {
-                        Ok(_) => {
-                            let value = slot.swap(None);
-                            slot.stamp.store(head.wrapping_add(self.one_lap), Ordering::Release);
-                            return value;
-                        }
-                        Err(now) => head = now,
-                    }
-                    continue;
-                }
-                if stamp == head {
-                    fence(Ordering::SeqCst);
-                    if self.tail.load(Ordering::Relaxed) == head {
-                        return None;
-                    }
-                }
-                loom::thread::yield_now();
-                head = self.head.load(Ordering::Relaxed);
-            }
+            self.advance(|at| (at.len() > 0).then_some(Positions::POPPED))?;
+            self.values().pop_front()
         }
 
         pub(crate) fn capacity(&self) -> usize {
-            self.slots.len()
+            self.capacity
         }
 
         pub(crate) fn len(&self) -> usize {
-            let (tail, head) = (self.tail.load(Ordering::SeqCst), self.head.load(Ordering::SeqCst));
-            match (self.index(tail), self.index(head)) {
-                (t, h) if h < t => t - h,
-                (t, h) if h > t => self.slots.len() - h + t,
-                _ if tail == head => 0,
-                _ => self.slots.len(),
-            }
+            Positions(self.positions.load(Ordering::SeqCst)).len()
         }
 
         pub(crate) fn is_empty(&self) -> bool {
@@ -195,7 +134,7 @@ mod model_queue {
         }
 
         pub(crate) fn is_full(&self) -> bool {
-            self.len() == self.slots.len()
+            self.len() == self.capacity
         }
     }
 }
