@@ -43,7 +43,6 @@ impl Interface {
     }
 
     /// The first IPv4 address of the interface, as needed to choose where multicast leaves.
-    #[allow(dead_code, reason = "the sender needs it, which comes next")]
     pub(super) fn resolve_v4(&self) -> Result<Ipv4Addr, NetError> {
         match self {
             Self::Addr(address) => self.resolve().map(|_| *address),

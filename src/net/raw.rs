@@ -21,7 +21,7 @@ pub(super) unsafe trait Plain: Copy {}
 // SAFETY: integers and arrays of them; any bits are a value.
 unsafe impl Plain for libc::c_int {}
 // SAFETY: as above.
-unsafe impl Plain for u64 {}
+unsafe impl Plain for libc::c_ulong {}
 // SAFETY: as above.
 unsafe impl<const N: usize> Plain for [u32; N] {}
 #[cfg(target_os = "linux")]
@@ -66,6 +66,16 @@ pub(super) fn get_option<T: Plain>(
         libc::getsockopt(fd.as_raw_fd(), level, name, (&raw mut value).cast(), &raw mut len)
     };
     check(result).map(|_| value)
+}
+
+/// Whether a read (or an accept) would find something, an error included, without blocking.
+pub(super) fn is_readable(fd: BorrowedFd<'_>) -> io::Result<bool> {
+    let mut poll = libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    // SAFETY: one `pollfd`, as the count says, that lives across the call.
+    match check(unsafe { libc::poll(&raw mut poll, 1, 0) }) {
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(false),
+        ready => ready.map(|count| count > 0),
+    }
 }
 
 /// The address that a C socket address holds, if it is of an IP family.

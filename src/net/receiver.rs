@@ -159,11 +159,11 @@ impl UdpReceiver {
     pub fn new(socket: UdpSocket, config: &ReceiverConfig) -> Self {
         options::set_gro(socket.socket(), config.gro);
         Self::with_batch(socket, config, |slots, wanted, drops| {
-            Box::new(imp::Batch::new(slots, wanted, drops))
+            Box::new(imp::Receives::new(slots, wanted, drops))
         })
     }
 
-    fn with_batch(
+    pub(super) fn with_batch(
         socket: UdpSocket,
         config: &ReceiverConfig,
         make: impl FnOnce(usize, Wanted, Drops) -> Box<dyn ReceiveBatch>,

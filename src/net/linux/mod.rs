@@ -2,5 +2,7 @@
 
 pub(super) mod options;
 mod recv;
+mod send;
 
-pub(super) use recv::Batch;
+pub(super) use recv::Batch as Receives;
+pub(super) use send::Batch as Sends;

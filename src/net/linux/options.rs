@@ -8,8 +8,9 @@ use socket2::Socket;
 
 use super::super::raw::{get_option, set_option, to_c, zeroed};
 
-/// The setting that limits receive buffers of unprivileged processes.
+/// The settings that limit the buffers of unprivileged processes.
 pub(in super::super) const RECV_LIMIT: &str = "net.core.rmem_max";
+pub(in super::super) const SEND_LIMIT: &str = "net.core.wmem_max";
 
 /// Linux doubles the size asked for, to make room for its bookkeeping, and reports it doubled
 /// (socket(7), `SO_RCVBUF`).
@@ -18,9 +19,7 @@ const DOUBLING: usize = 2;
 /// The kernel computes twice the size in an `int` (`__sock_set_rcvbuf` in net/core/sock.c).
 const BUFFER_MAX: usize = i32::MAX as usize / DOUBLING;
 
-/// Where `SO_MEMINFO` reports the dropped packets (`SK_MEMINFO_DROPS` in linux/sock_diag.h), and
-/// how many values it reports (`SK_MEMINFO_VARS`).
-const MEMINFO_DROPS: usize = 8;
+/// How many values `SO_MEMINFO` reports (`SK_MEMINFO_VARS` in linux/sock_diag.h).
 const MEMINFO_VARS: usize = 9;
 
 pub(in super::super) fn recv_buffer(socket: &Socket) -> io::Result<usize> {
@@ -60,7 +59,7 @@ pub(in super::super) fn count_drops(socket: &Socket) {
 /// How many messages the kernel has dropped on this socket since it was made, modulo 2^32.
 pub(in super::super) fn drops(socket: &Socket) -> io::Result<u32> {
     let info: [u32; MEMINFO_VARS] = get_option(socket.as_fd(), libc::SOL_SOCKET, libc::SO_MEMINFO)?;
-    Ok(info[MEMINFO_DROPS])
+    Ok(info[libc::SK_MEMINFO_DROPS as usize])
 }
 
 pub(in super::super) fn set_timestamps(socket: &Socket) -> io::Result<()> {
@@ -97,4 +96,28 @@ pub(in super::super) fn join_source(
     request.gsr_source = to_c(SocketAddr::new(source, 0));
     let level = if group.is_ipv4() { libc::IPPROTO_IP } else { libc::IPPROTO_IPV6 };
     set_option(socket.as_fd(), level, libc::MCAST_JOIN_SOURCE_GROUP, request)
+}
+
+pub(in super::super) fn send_buffer(socket: &Socket) -> io::Result<usize> {
+    Ok(socket.send_buffer_size()? / DOUBLING)
+}
+
+/// Asks for a send buffer, first with the privilege to exceed the system's limit.
+pub(in super::super) fn set_send_buffer(socket: &Socket, bytes: usize) -> io::Result<()> {
+    let bytes = bytes.min(BUFFER_MAX);
+    let forced =
+        set_option(socket.as_fd(), libc::SOL_SOCKET, libc::SO_SNDBUFFORCE, bytes as libc::c_int);
+    forced.or_else(|_| socket.set_send_buffer_size(bytes))
+}
+
+/// Whether the kernel splits trains (since 4.18). An older one must not be handed any: it would
+/// ignore the segment size and send one huge packet.
+pub(in super::super) fn gso(socket: &Socket) -> bool {
+    get_option::<libc::c_int>(socket.as_fd(), libc::SOL_UDP, libc::UDP_SEGMENT).is_ok()
+}
+
+/// The kernel takes an `unsigned long` (32 bits before 5.0).
+pub(in super::super) fn set_max_pacing_rate(socket: &Socket, rate: u64) -> io::Result<()> {
+    let rate = libc::c_ulong::try_from(rate).unwrap_or(libc::c_ulong::MAX);
+    set_option(socket.as_fd(), libc::SOL_SOCKET, libc::SO_MAX_PACING_RATE, rate)
 }
