@@ -20,6 +20,7 @@ mod receiver;
 mod sender;
 mod socket;
 mod staging;
+mod tcp;
 #[cfg(test)]
 mod tests;
 
@@ -35,3 +36,4 @@ pub use receiver::{ReceiverConfig, UdpReceiver};
 pub use sender::{DEFAULT_SEND_BUFFER, PacketParts, UdpSendConfig, UdpSender};
 pub use socket::{UdpSocket, adopt_udp, bind_udp};
 pub use staging::Datagram;
+pub use tcp::{TcpListener, adopt_tcp_listener, connect_tcp, listen_tcp};
