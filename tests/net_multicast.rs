@@ -5,7 +5,7 @@
 
 mod net_common;
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use net_common::collect;
 use socket2::SockRef;
@@ -139,6 +139,7 @@ fn only_the_chosen_sources_are_received() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
 fn the_interface_chosen_is_the_only_one_received_from() {
     let config = UdpConfig::new("239.255.77.5:0".parse().unwrap());
     let mut receiver = join(&config.interface(on_loopback()));
@@ -177,7 +178,7 @@ fn an_ipv6_group_is_joined() {
 fn only_the_chosen_ipv6_sources_are_received() {
     let (interface, from) = v6_multicast().unwrap_or_else(|| (on_loopback(), String::new()));
     let config = UdpConfig::new("[ff35::7:2]:0".parse().unwrap()).interface(interface.clone());
-    let source = from.parse().unwrap_or(IpAddr::V6(Ipv6Addr::LOCALHOST));
+    let source = from.parse().unwrap_or(IpAddr::V6(std::net::Ipv6Addr::LOCALHOST));
     let mut ours = join(&config.source(source));
     let group = ours.local_addr();
     let config = UdpConfig::new(group).interface(interface.clone());

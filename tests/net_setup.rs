@@ -5,7 +5,6 @@ mod net_common;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket as StdSocket};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixDatagram;
-use std::time::Duration;
 
 use net_common::{collect, packets, receiver, wait_readable};
 use socket2::SockRef;
@@ -87,7 +86,7 @@ fn the_buffer_granted_is_reported_in_the_terms_of_the_request() {
 #[test]
 #[cfg(target_os = "linux")]
 fn busy_polling_is_granted_or_refused_with_what_to_do() {
-    match bind_udp(&loopback().busy_poll(Duration::from_micros(50))) {
+    match bind_udp(&loopback().busy_poll(std::time::Duration::from_micros(50))) {
         Ok(socket) => assert_eq!(SockRef::from(&socket).busy_poll().unwrap(), 50),
         Err(error) => {
             assert!(error.to_string().starts_with("cannot busy-poll for 50 µs: "), "{error}");

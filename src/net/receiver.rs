@@ -90,6 +90,7 @@ impl ReceiverConfig {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Wanted {
     pub(super) source: bool,
+    #[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "only Linux knows the time"))]
     pub(super) time: bool,
 }
 

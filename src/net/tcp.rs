@@ -119,13 +119,13 @@ fn require_listener(socket: &Socket) -> Result<(), NetError> {
     Ok(())
 }
 
-#[cfg(not(any(target_os = "macos", target_os = "ios")))]
+#[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
 fn is_listening(socket: &Socket) -> bool {
     socket.is_listener().unwrap_or(false)
 }
 
-/// These systems cannot be asked; a connected socket at least is told apart.
-#[cfg(any(target_os = "macos", target_os = "ios"))]
+/// Elsewhere the system cannot be asked; a connected socket at least is told apart.
+#[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
 fn is_listening(socket: &Socket) -> bool {
     socket.peer_addr().is_err()
 }

@@ -3,6 +3,7 @@
 pub(super) mod options;
 mod recv;
 mod send;
+mod sockopt;
 
 pub(super) use recv::Batch as Receives;
 pub(super) use send::Batch as Sends;

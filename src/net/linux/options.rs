@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 
 use socket2::Socket;
 
-use super::super::raw::{get_option, set_option, to_c, zeroed};
+use super::sockopt::{get_option, set_option, to_c, zeroed};
 
 /// The settings that limit the buffers of unprivileged processes.
 pub(in super::super) const RECV_LIMIT: &str = "net.core.rmem_max";

@@ -9,9 +9,10 @@ use std::time::{Duration, SystemTime};
 
 use socket2::Socket;
 
-use super::super::raw::{from_c, zeroed};
+use super::super::raw::from_c;
 use super::super::receiver::{Drops, ReceiveBatch, Wanted};
 use super::super::staging::{Message, Staging};
+use super::sockopt::zeroed;
 
 /// Room for the control messages of one received message, in bytes. Ours take 80 (`UDP_GRO`,
 /// `SO_RXQ_OVFL` and `SCM_TIMESTAMPNS` of 24, 24 and 32); an adopted socket may have more options
