@@ -39,3 +39,6 @@ pub use buffer::Buffer;
 pub use error::MemoryError;
 pub use mapping::{HugePages, MapOptions};
 pub use pool::{MemoryPool, PoolStats};
+
+#[cfg(test)]
+mod tests;

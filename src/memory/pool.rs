@@ -281,3 +281,18 @@ impl RateLimit {
         due
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn warnings_are_far_between() {
+        let mut limit = RateLimit::default();
+        let start = Instant::now();
+        assert!(limit.allow(start), "the first is news");
+        assert!(!limit.allow(start + WARNING_INTERVAL / 2));
+        assert!(limit.allow(start + WARNING_INTERVAL));
+        assert!(!limit.allow(start + WARNING_INTERVAL));
+    }
+}
