@@ -37,7 +37,7 @@ impl<'a> EncodeItem<'a> {
     /// The item of a heap that ends a stream.
     pub const STREAM_STOP: EncodeItem<'static> = control(ctrl::STREAM_STOP);
 
-    /// A descriptor, as encoded by `Descriptor::encode`.
+    /// A descriptor, as encoded by [`Descriptor::encode`](super::Descriptor::encode).
     pub const fn descriptor(encoded: &'a [u8]) -> Self {
         Self { id: ids::DESCRIPTOR, value: ItemValue::Addressed(encoded) }
     }

@@ -35,16 +35,20 @@
 pub mod ctrl;
 pub mod ids;
 
+mod descriptor;
 mod encode;
 mod flavour;
 mod framing;
+mod item_type;
 mod packet;
 mod plan;
 mod pointer;
 
+pub use descriptor::{Descriptor, DescriptorEncodeError, DescriptorError, FormatField};
 pub use encode::{EncodeItem, HeapEncoder, ItemValue, PayloadParts};
 pub use flavour::{BugCompat, BugCompatError, Flavour, FlavourError};
 pub use framing::{Framing, frame};
+pub use item_type::{ByteOrder, Element, ItemType, NumpyHeaderError, NumpyType};
 pub use packet::{DecodeError, Items, Packet, Pointers};
 pub use plan::{EncodeError, HeapPlan, MIN_PACKET_SIZE};
 pub use pointer::{ItemPointer, PointerError};

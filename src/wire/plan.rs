@@ -136,7 +136,13 @@ impl HeapPlan {
         let room = self.packet_size - PREFIX_BYTES - 8 * n_pointers;
         let start = self.next_offset;
         let end = self.payload_length.min(start.saturating_add(room));
-        self.write_header(header, pointers, start..end);
+        let placement = Placement {
+            heap_cnt: self.heap_cnt,
+            heap_length: self.payload_length as u64,
+            payload: start..end,
+        };
+        let pointers = self.pointers.get(pointers).unwrap_or_default();
+        write_header(header, self.flavour, &placement, pointers);
         self.next_offset = end;
         Some(start..end)
     }
@@ -150,28 +156,40 @@ impl HeapPlan {
         }
         first..last
     }
+}
 
-    fn write_header(&self, header: &mut Vec<u8>, pointers: Range<usize>, payload: Range<usize>) {
-        let n_pointers = pointers.len();
-        header.reserve(PREFIX_BYTES + 8 * n_pointers);
-        header.extend(MAGIC_VERSION);
-        header.extend([self.flavour.item_id_bytes(), self.flavour.heap_address_bytes(), 0, 0]);
-        // At most MAX_POINTERS more than 4, which fits.
-        header.extend(((4 + n_pointers) as u16).to_be_bytes());
-        let specials = [
-            (ids::HEAP_CNT, self.heap_cnt),
-            (ids::HEAP_LENGTH, self.payload_length as u64),
-            (ids::PAYLOAD_OFFSET, payload.start as u64),
-            (ids::PAYLOAD_LENGTH, payload.len() as u64),
-        ];
-        for (id, value) in specials {
-            // The count and length were checked, and no offset exceeds the length.
-            let raw = 1 << 63 | id << self.flavour.heap_address_bits() | value;
-            header.extend(raw.to_be_bytes());
-        }
-        for pointer in self.pointers.get(pointers).unwrap_or_default() {
-            header.extend(pointer.to_be_bytes());
-        }
+/// What the four pointers of every packet say.
+pub(super) struct Placement {
+    pub(super) heap_cnt: u64,
+    pub(super) heap_length: u64,
+    /// The part of the heap's payload that follows the header.
+    pub(super) payload: Range<usize>,
+}
+
+/// Appends a packet's header and item pointers. Everything fits the flavour and the count of
+/// pointers fits 16 bits: callers have checked.
+pub(super) fn write_header(
+    header: &mut Vec<u8>,
+    flavour: Flavour,
+    placement: &Placement,
+    pointers: &[ItemPointer],
+) {
+    header.reserve(PREFIX_BYTES + 8 * pointers.len());
+    header.extend(MAGIC_VERSION);
+    header.extend([flavour.item_id_bytes(), flavour.heap_address_bytes(), 0, 0]);
+    header.extend(((4 + pointers.len()) as u16).to_be_bytes());
+    let specials = [
+        (ids::HEAP_CNT, placement.heap_cnt),
+        (ids::HEAP_LENGTH, placement.heap_length),
+        (ids::PAYLOAD_OFFSET, placement.payload.start as u64),
+        (ids::PAYLOAD_LENGTH, placement.payload.len() as u64),
+    ];
+    for (id, value) in specials {
+        let raw = 1 << 63 | id << flavour.heap_address_bits() | value;
+        header.extend(raw.to_be_bytes());
+    }
+    for pointer in pointers {
+        header.extend(pointer.to_be_bytes());
     }
 }
 
