@@ -10,7 +10,7 @@ pub const HEAP_LENGTH: u64 = 0x02;
 pub const PAYLOAD_OFFSET: u64 = 0x03;
 /// Length of this packet's payload, in bytes.
 pub const PAYLOAD_LENGTH: u64 = 0x04;
-/// An item descriptor, itself encoded as a packet.
+/// An item descriptor, itself encoded as a packet. See [`Descriptor`](super::Descriptor).
 pub const DESCRIPTOR: u64 = 0x05;
 /// Stream control; the values are in [`ctrl`](super::ctrl).
 pub const STREAM_CTRL: u64 = 0x06;
