@@ -1,0 +1,9 @@
+//! What Linux offers: many datagrams a call, trains of datagrams, counted drops.
+
+pub(super) mod options;
+mod recv;
+mod send;
+mod sockopt;
+
+pub(super) use recv::Batch as Receives;
+pub(super) use send::Batch as Sends;

@@ -1,0 +1,439 @@
+//! Decoding one packet, the hot path.
+
+use std::error::Error;
+use std::fmt;
+use std::iter::FusedIterator;
+use std::slice;
+
+use super::flavour::{Flavour, value_mask};
+use super::pointer::ItemPointer;
+use super::{ctrl, ids};
+
+/// Bytes before the item pointers.
+pub(super) const HEADER_BYTES: usize = 8;
+/// Magic number 0x53 and protocol version 4.
+pub(super) const MAGIC_VERSION: [u8; 2] = [0x53, 0x04];
+/// Stands for "no HEAP_LENGTH": no value of at most 56 bits equals it.
+const NO_LENGTH: u64 = u64::MAX;
+
+/// A decoded packet, borrowing its bytes.
+///
+/// Exists only for bytes that obey every rule of [`DecodeError`], so its accessors cannot fail.
+///
+/// ```
+/// use speadway::wire::{DecodeError, Packet};
+///
+/// // SPEAD-64-40: heap 1 of 2 bytes, payload offset 0, payload length 2.
+/// let bytes = [
+///     0x53, 0x04, 3, 5, 0, 0, 0, 4, //
+///     0x80, 0, 1, 0, 0, 0, 0, 1, //
+///     0x80, 0, 2, 0, 0, 0, 0, 2, //
+///     0x80, 0, 3, 0, 0, 0, 0, 0, //
+///     0x80, 0, 4, 0, 0, 0, 0, 2, //
+///     0xaa, 0xbb,
+/// ];
+/// let packet = Packet::decode(&bytes)?;
+/// assert_eq!(packet.heap_length(), Some(2));
+/// assert_eq!(packet.payload(), [0xaa, 0xbb]);
+/// assert_eq!(Packet::decode(&bytes[..41]).unwrap_err(), DecodeError::PayloadOverflow);
+/// # Ok::<(), DecodeError>(())
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Packet<'a> {
+    bytes: &'a [u8],
+    pointers: &'a [[u8; 8]],
+    payload: &'a [u8],
+    heap_cnt: u64,
+    heap_length: u64,
+    payload_offset: u64,
+    heap_address_bits: u8,
+    stop: bool,
+}
+
+impl<'a> Packet<'a> {
+    /// Decodes the packet at the start of `bytes`, which may go on after it.
+    ///
+    /// # Errors
+    /// The first rule that the bytes break; never [`Empty`](DecodeError::Empty) or
+    /// [`SizeMismatch`](DecodeError::SizeMismatch).
+    #[inline]
+    pub fn decode(bytes: &'a [u8]) -> Result<Self, DecodeError> {
+        let (header, rest) = bytes.split_first_chunk().ok_or(DecodeError::TooSmall)?;
+        let header = Header::decode(header)?;
+        let (pointers, rest) =
+            rest.split_at_checked(header.pointer_bytes()).ok_or(DecodeError::ItemsOverflow)?;
+        let (pointers, _) = pointers.as_chunks::<8>();
+        let specials = Specials::scan(pointers, header.heap_address_bits);
+        if !specials.has_required() {
+            return Err(DecodeError::MissingItems);
+        }
+        let payload = usize::try_from(specials.payload_length())
+            .ok()
+            .and_then(|length| rest.get(..length))
+            .ok_or(DecodeError::PayloadOverflow)?;
+        let heap_length = specials.heap_length();
+        // Both terms have at most 56 bits: the sum cannot overflow.
+        if specials.payload_offset() + specials.payload_length() > heap_length {
+            return Err(DecodeError::HeapOverflow);
+        }
+        let size = HEADER_BYTES + header.pointer_bytes() + payload.len();
+        Ok(Self {
+            bytes: bytes.get(..size).unwrap_or(bytes),
+            pointers,
+            payload,
+            heap_cnt: specials.heap_cnt(),
+            heap_length,
+            payload_offset: specials.payload_offset(),
+            heap_address_bits: header.heap_address_bits,
+            stop: specials.stop,
+        })
+    }
+
+    /// Decodes `bytes` as one packet, no more and no less.
+    ///
+    /// # Errors
+    /// As [`decode`](Self::decode), [`Empty`](DecodeError::Empty) if there are no bytes, and
+    /// [`SizeMismatch`](DecodeError::SizeMismatch) if some are left over.
+    #[inline]
+    pub fn decode_datagram(bytes: &'a [u8]) -> Result<Self, DecodeError> {
+        if bytes.is_empty() {
+            return Err(DecodeError::Empty);
+        }
+        let packet = Self::decode(bytes)?;
+        if packet.size() == bytes.len() { Ok(packet) } else { Err(DecodeError::SizeMismatch) }
+    }
+
+    /// Bits of a heap address: the XX of SPEAD-64-XX.
+    #[inline]
+    pub fn flavour_bits(&self) -> u8 {
+        self.heap_address_bits
+    }
+
+    /// The packet's flavour, without bug compatibility as that is not on the wire.
+    #[inline]
+    pub fn flavour(&self) -> Flavour {
+        Flavour::from_checked_bits(self.heap_address_bits)
+    }
+
+    /// The heap that the packet belongs to.
+    #[inline]
+    pub fn heap_cnt(&self) -> u64 {
+        self.heap_cnt
+    }
+
+    /// Length of the heap's payload in bytes, if the packet tells.
+    #[inline]
+    pub fn heap_length(&self) -> Option<u64> {
+        (self.heap_length != NO_LENGTH).then_some(self.heap_length)
+    }
+
+    /// Where the payload goes in the heap's, in bytes.
+    #[inline]
+    pub fn payload_offset(&self) -> u64 {
+        self.payload_offset
+    }
+
+    /// The payload.
+    #[inline]
+    pub fn payload(&self) -> &'a [u8] {
+        self.payload
+    }
+
+    /// The whole packet, header and pointers included, without what followed it.
+    #[inline]
+    pub fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// Size of the whole packet in bytes.
+    #[inline]
+    pub fn size(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// All item pointers, as sent.
+    #[inline]
+    pub fn pointers(&self) -> Pointers<'a> {
+        Pointers { iter: self.pointers.iter(), heap_address_bits: self.heap_address_bits }
+    }
+
+    /// The item pointers that concern the heap's contents: all but those with the ids of
+    /// [`HEAP_CNT`](ids::HEAP_CNT) to [`PAYLOAD_LENGTH`](ids::PAYLOAD_LENGTH), whatever their
+    /// mode. [`NULL`](ids::NULL) pointers are kept as they end the item before them.
+    #[inline]
+    pub fn items(&self) -> Items<'a> {
+        Items(self.pointers())
+    }
+
+    /// The value of the last immediate item with this id, any id, if the packet has one.
+    #[inline]
+    pub fn immediate(&self, id: u64) -> Option<u64> {
+        self.pointers()
+            .rev()
+            .find(|pointer| pointer.is_immediate() && pointer.id() == id)
+            .map(ItemPointer::value)
+    }
+
+    /// Whether the packet ends the stream: it has an immediate
+    /// [`STREAM_CTRL`](ids::STREAM_CTRL) item with value [`STREAM_STOP`](ctrl::STREAM_STOP).
+    #[inline]
+    pub fn is_stop(&self) -> bool {
+        self.stop
+    }
+}
+
+/// What the first 8 bytes of a packet say.
+#[derive(Clone, Copy)]
+pub(super) struct Header {
+    pub(super) heap_address_bits: u8,
+    n_items: u16,
+}
+
+impl Header {
+    #[inline]
+    pub(super) fn decode(bytes: &[u8; HEADER_BYTES]) -> Result<Self, DecodeError> {
+        let [magic, version, id_bytes, address_bytes, _, _, n_high, n_low] = *bytes;
+        if [magic, version] != MAGIC_VERSION {
+            return Err(DecodeError::BadMagic);
+        }
+        if id_bytes == 0 || address_bytes == 0 {
+            return Err(DecodeError::BadFlavour);
+        }
+        if u16::from(id_bytes) + u16::from(address_bytes) != 8 {
+            return Err(DecodeError::Not64Bit);
+        }
+        Ok(Self {
+            heap_address_bits: address_bytes * 8,
+            n_items: u16::from_be_bytes([n_high, n_low]),
+        })
+    }
+
+    /// Bytes of item pointers that follow the header.
+    #[inline]
+    pub(super) fn pointer_bytes(self) -> usize {
+        usize::from(self.n_items) * 8
+    }
+}
+
+/// The items that say where a packet belongs, found in one pass over its pointers.
+struct Specials {
+    /// Values by the two low bits of the id: 1, 2, 3, and 0 for id 4.
+    values: [u64; 4],
+    /// Bit `id & 3` is set once the id was seen.
+    seen: u8,
+    stop: bool,
+}
+
+impl Specials {
+    #[inline]
+    fn scan(pointers: &[[u8; 8]], heap_address_bits: u8) -> Self {
+        let shift = u32::from(heap_address_bits & 63);
+        let mask = value_mask(heap_address_bits & 63);
+        // With the mode bit complemented, an immediate has the plain id in its upper bits.
+        let stop_pointer = ids::STREAM_CTRL << shift | ctrl::STREAM_STOP;
+        let mut specials = Self { values: [0, 0, NO_LENGTH, 0], seen: 0, stop: false };
+        for &pointer in pointers {
+            let pointer = u64::from_be_bytes(pointer) ^ (1 << 63);
+            let id = pointer >> shift;
+            if (ids::HEAP_CNT..=ids::PAYLOAD_LENGTH).contains(&id) {
+                // A repeated item counts with its last value.
+                specials.values[(id & 3) as usize] = pointer & mask;
+                specials.seen |= 1 << (id & 3);
+            }
+            specials.stop |= pointer == stop_pointer;
+        }
+        specials
+    }
+
+    #[inline]
+    fn has_required(&self) -> bool {
+        const REQUIRED: u8 = 1 << (ids::HEAP_CNT & 3)
+            | 1 << (ids::PAYLOAD_OFFSET & 3)
+            | 1 << (ids::PAYLOAD_LENGTH & 3);
+        self.seen & REQUIRED == REQUIRED
+    }
+
+    #[inline]
+    fn heap_cnt(&self) -> u64 {
+        self.values[(ids::HEAP_CNT & 3) as usize]
+    }
+
+    #[inline]
+    fn heap_length(&self) -> u64 {
+        self.values[(ids::HEAP_LENGTH & 3) as usize]
+    }
+
+    #[inline]
+    fn payload_offset(&self) -> u64 {
+        self.values[(ids::PAYLOAD_OFFSET & 3) as usize]
+    }
+
+    #[inline]
+    fn payload_length(&self) -> u64 {
+        self.values[(ids::PAYLOAD_LENGTH & 3) as usize]
+    }
+}
+
+/// Iterator over all item pointers of a [`Packet`], in the order sent.
+#[derive(Clone, Debug)]
+pub struct Pointers<'a> {
+    iter: slice::Iter<'a, [u8; 8]>,
+    heap_address_bits: u8,
+}
+
+impl Pointers<'_> {
+    #[inline]
+    fn pointer(&self, bytes: &[u8; 8]) -> ItemPointer {
+        ItemPointer::from_be_bytes(*bytes, self.heap_address_bits)
+    }
+}
+
+impl Iterator for Pointers<'_> {
+    type Item = ItemPointer;
+
+    #[inline]
+    fn next(&mut self) -> Option<ItemPointer> {
+        let bytes = self.iter.next()?;
+        Some(self.pointer(bytes))
+    }
+
+    #[inline]
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.iter.size_hint()
+    }
+
+    #[inline]
+    fn nth(&mut self, n: usize) -> Option<ItemPointer> {
+        let bytes = self.iter.nth(n)?;
+        Some(self.pointer(bytes))
+    }
+}
+
+impl DoubleEndedIterator for Pointers<'_> {
+    #[inline]
+    fn next_back(&mut self) -> Option<ItemPointer> {
+        let bytes = self.iter.next_back()?;
+        Some(self.pointer(bytes))
+    }
+}
+
+impl ExactSizeIterator for Pointers<'_> {}
+impl FusedIterator for Pointers<'_> {}
+
+/// Iterator over the item pointers of a [`Packet`] that concern its heap's contents. See
+/// [`Packet::items`].
+#[derive(Clone, Debug)]
+pub struct Items<'a>(Pointers<'a>);
+
+impl Iterator for Items<'_> {
+    type Item = ItemPointer;
+
+    #[inline]
+    fn next(&mut self) -> Option<ItemPointer> {
+        self.0.find(|pointer| !(ids::HEAP_CNT..=ids::PAYLOAD_LENGTH).contains(&pointer.id()))
+    }
+
+    #[inline]
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (0, Some(self.0.len()))
+    }
+}
+
+impl FusedIterator for Items<'_> {}
+
+/// Why bytes are not a packet.
+///
+/// Each reason has a dense [`index`](Self::index) and a stable [name](Self::as_str), so that a
+/// receiver can count them.
+///
+/// ```
+/// use speadway::wire::{DecodeError, Packet};
+///
+/// let mut counts = [0_u64; DecodeError::ALL.len()];
+/// if let Err(reason) = Packet::decode_datagram(b"not a packet") {
+///     counts[reason.index()] += 1;
+/// }
+/// assert_eq!(counts[DecodeError::BadMagic.index()], 1);
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub enum DecodeError {
+    /// There are no bytes at all.
+    Empty,
+    /// Fewer than the 8 bytes of a header.
+    TooSmall,
+    /// The first two bytes are not 0x53 0x04.
+    BadMagic,
+    /// The width of item ids or heap addresses is 0.
+    BadFlavour,
+    /// The widths do not add up to 64 bits.
+    Not64Bit,
+    /// The bytes end within the item pointers.
+    ItemsOverflow,
+    /// There is no immediate HEAP_CNT, PAYLOAD_OFFSET or PAYLOAD_LENGTH.
+    MissingItems,
+    /// The bytes end within the payload.
+    PayloadOverflow,
+    /// The payload's end lies beyond HEAP_LENGTH.
+    HeapOverflow,
+    /// The datagram goes on after the payload.
+    SizeMismatch,
+}
+
+impl DecodeError {
+    /// Every reason, in the order of [`index`](Self::index).
+    pub const ALL: [Self; 10] = [
+        Self::Empty,
+        Self::TooSmall,
+        Self::BadMagic,
+        Self::BadFlavour,
+        Self::Not64Bit,
+        Self::ItemsOverflow,
+        Self::MissingItems,
+        Self::PayloadOverflow,
+        Self::HeapOverflow,
+        Self::SizeMismatch,
+    ];
+
+    /// A stable name in snake case, for counters.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Empty => "empty",
+            Self::TooSmall => "too_small",
+            Self::BadMagic => "bad_magic",
+            Self::BadFlavour => "bad_flavour",
+            Self::Not64Bit => "not_64_bit",
+            Self::ItemsOverflow => "items_overflow",
+            Self::MissingItems => "missing_items",
+            Self::PayloadOverflow => "payload_overflow",
+            Self::HeapOverflow => "heap_overflow",
+            Self::SizeMismatch => "size_mismatch",
+        }
+    }
+
+    /// The reason's place in [`ALL`](Self::ALL).
+    #[inline]
+    pub const fn index(self) -> usize {
+        self as usize
+    }
+}
+
+impl fmt::Display for DecodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Empty => "the packet is empty",
+            Self::TooSmall => "the packet is smaller than its 8-byte header",
+            Self::BadMagic => "the packet does not start with the SPEAD magic and version 0x5304",
+            Self::BadFlavour => "the packet declares item ids or heap addresses of 0 bytes",
+            Self::Not64Bit => "the packet is not of a SPEAD-64 flavour",
+            Self::ItemsOverflow => "the packet ends within its item pointers",
+            Self::MissingItems => {
+                "the packet has no immediate HEAP_CNT, PAYLOAD_OFFSET or PAYLOAD_LENGTH"
+            }
+            Self::PayloadOverflow => "the packet ends within its payload",
+            Self::HeapOverflow => "the packet's payload ends beyond the heap length it gives",
+            Self::SizeMismatch => "the datagram is longer than the packet in it",
+        })
+    }
+}
+
+impl Error for DecodeError {}

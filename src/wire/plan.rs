@@ -1,0 +1,287 @@
+//! How a heap is divided into packets.
+
+use std::error::Error;
+use std::fmt;
+use std::ops::Range;
+
+use super::flavour::Flavour;
+use super::ids;
+use super::packet::{HEADER_BYTES, MAGIC_VERSION};
+use super::pointer::{ItemPointer, PointerError};
+
+/// Header and the four pointers that every packet carries.
+const PREFIX_BYTES: usize = HEADER_BYTES + 4 * 8;
+/// The least payload of a packet that is not the last, so that pointers of the next one still
+/// have a payload to travel with.
+const MIN_PAYLOAD_BYTES: usize = 8;
+/// The smallest packet size that can carry a heap: the prefix, one more pointer and 8 bytes of
+/// payload.
+pub const MIN_PACKET_SIZE: usize = PREFIX_BYTES + 8 + MIN_PAYLOAD_BYTES;
+/// What the header's 16-bit count leaves beside the four pointers of every packet.
+const MAX_POINTERS: usize = u16::MAX as usize - 4;
+
+/// The division of one heap into packets: their headers, and which bytes of the payload go in
+/// each. It holds no payload, so a sender can keep it beside whatever owns the items.
+///
+/// Each packet carries as many of the item pointers not yet sent as it can, or all of them if
+/// pointers are repeated, then payload up to the packet size. Only the last packet's payload may
+/// end off a multiple of 8 bytes.
+///
+/// Every packet brings at least a byte of payload, as that is what a receiver tells the packets
+/// of a heap apart by. A heap that has less is padded with zeros, told off from the last item by a
+/// [`NULL`](ids::NULL) pointer: [`payload_length`](Self::payload_length) then exceeds the length
+/// given.
+///
+/// [`HeapEncoder`](super::HeapEncoder) joins it with borrowed items.
+///
+/// ```
+/// use speadway::wire::{Flavour, HeapPlan, ItemPointer};
+///
+/// let flavour = Flavour::SPEAD_64_48;
+/// let pointers = vec![ItemPointer::addressed(flavour, 0x1000, 0)?];
+/// let mut plan = HeapPlan::new(flavour, 1, 1056, pointers, 2000, false)?;
+/// let mut header = Vec::new();
+/// assert_eq!(plan.next_packet(&mut header), Some(0..1008));
+/// assert_eq!(header.len(), 48);
+/// assert_eq!(plan.next_packet(&mut header), Some(1008..2000));
+/// assert_eq!(plan.next_packet(&mut header), None);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct HeapPlan {
+    flavour: Flavour,
+    heap_cnt: u64,
+    packet_size: usize,
+    pointers: Vec<ItemPointer>,
+    pointers_per_packet: usize,
+    repeat_pointers: bool,
+    payload_length: usize,
+    next_pointer: usize,
+    next_offset: usize,
+}
+
+impl HeapPlan {
+    /// Plans a heap whose items have these pointers, in this order, and this many bytes of
+    /// payload in all. Packets have at most `max_packet_size` bytes, rounded down to a multiple
+    /// of 8.
+    ///
+    /// # Errors
+    /// If the packet size is below [`MIN_PACKET_SIZE`] or does not hold the pointers to repeat,
+    /// if an item has a reserved id, or if the heap count or length does not fit the flavour.
+    pub fn new(
+        flavour: Flavour,
+        heap_cnt: u64,
+        max_packet_size: usize,
+        mut pointers: Vec<ItemPointer>,
+        payload_length: usize,
+        repeat_pointers: bool,
+    ) -> Result<Self, EncodeError> {
+        let packet_size = max_packet_size - max_packet_size % 8;
+        let pointers_per_packet = pointers_per_packet(packet_size)?;
+        if repeat_pointers && pointers.len() >= pointers_per_packet {
+            let max = pointers_per_packet - 1;
+            return Err(EncodeError::TooSmallToRepeat { items: pointers.len(), max });
+        }
+        if let Some(pointer) = pointers.iter().find(|pointer| is_reserved(pointer.id())) {
+            return Err(EncodeError::ReservedId(pointer.id()));
+        }
+        let bits = flavour.heap_address_bits();
+        if pointers.iter().any(|pointer| pointer.heap_address_bits() != bits) {
+            return Err(EncodeError::MixedFlavours);
+        }
+        if heap_cnt > flavour.max_value() {
+            return Err(EncodeError::HeapCnt { heap_cnt, max: flavour.max_value() });
+        }
+        let min_payload = min_payload(pointers.len(), pointers_per_packet);
+        let padded_length = payload_length.max(min_payload);
+        let max = flavour.max_value();
+        if padded_length as u64 > max {
+            return Err(EncodeError::HeapTooLong { length: padded_length as u64, max });
+        }
+        if padded_length > payload_length {
+            let null = ItemPointer::addressed(flavour, ids::NULL, payload_length as u64);
+            pointers.push(null.map_err(EncodeError::Pointer)?);
+        }
+        Ok(Self {
+            flavour,
+            heap_cnt,
+            packet_size,
+            pointers,
+            pointers_per_packet,
+            repeat_pointers,
+            payload_length: padded_length,
+            next_pointer: 0,
+            next_offset: 0,
+        })
+    }
+
+    /// The heap's payload in bytes, padding included.
+    pub fn payload_length(&self) -> usize {
+        self.payload_length
+    }
+
+    /// Whether all packets were taken.
+    pub fn is_finished(&self) -> bool {
+        self.next_offset >= self.payload_length
+    }
+
+    /// Appends the next packet's header and item pointers to `header`, and returns which bytes
+    /// of the heap's payload follow them; `None` once the heap is finished.
+    pub fn next_packet(&mut self, header: &mut Vec<u8>) -> Option<Range<usize>> {
+        if self.is_finished() {
+            return None;
+        }
+        let pointers = self.take_pointers();
+        let n_pointers = pointers.len();
+        let room = self.packet_size - PREFIX_BYTES - 8 * n_pointers;
+        let start = self.next_offset;
+        let end = self.payload_length.min(start.saturating_add(room));
+        let placement = Placement {
+            heap_cnt: self.heap_cnt,
+            heap_length: self.payload_length as u64,
+            payload: start..end,
+        };
+        let pointers = self.pointers.get(pointers).unwrap_or_default();
+        write_header(header, self.flavour, &placement, pointers);
+        self.next_offset = end;
+        Some(start..end)
+    }
+
+    /// Which pointers go in the next packet.
+    fn take_pointers(&mut self) -> Range<usize> {
+        let first = self.next_pointer;
+        let last = self.pointers.len().min(first + self.pointers_per_packet);
+        if !self.repeat_pointers {
+            self.next_pointer = last;
+        }
+        first..last
+    }
+}
+
+/// What the four pointers of every packet say.
+pub(super) struct Placement {
+    pub(super) heap_cnt: u64,
+    pub(super) heap_length: u64,
+    /// The part of the heap's payload that follows the header.
+    pub(super) payload: Range<usize>,
+}
+
+/// Appends a packet's header and item pointers. Everything fits the flavour and the count of
+/// pointers fits 16 bits: callers have checked.
+pub(super) fn write_header(
+    header: &mut Vec<u8>,
+    flavour: Flavour,
+    placement: &Placement,
+    pointers: &[ItemPointer],
+) {
+    header.reserve(PREFIX_BYTES + 8 * pointers.len());
+    header.extend(MAGIC_VERSION);
+    header.extend([flavour.item_id_bytes(), flavour.heap_address_bytes(), 0, 0]);
+    header.extend(((4 + pointers.len()) as u16).to_be_bytes());
+    let specials = [
+        (ids::HEAP_CNT, placement.heap_cnt),
+        (ids::HEAP_LENGTH, placement.heap_length),
+        (ids::PAYLOAD_OFFSET, placement.payload.start as u64),
+        (ids::PAYLOAD_LENGTH, placement.payload.len() as u64),
+    ];
+    for (id, value) in specials {
+        let raw = 1 << 63 | id << flavour.heap_address_bits() | value;
+        header.extend(raw.to_be_bytes());
+    }
+    for pointer in pointers {
+        header.extend(pointer.to_be_bytes());
+    }
+}
+
+/// Whether items may not have this id: padding, or a pointer that every packet has anyway.
+fn is_reserved(id: u64) -> bool {
+    id <= ids::PAYLOAD_LENGTH
+}
+
+fn pointers_per_packet(packet_size: usize) -> Result<usize, EncodeError> {
+    if packet_size < MIN_PACKET_SIZE {
+        return Err(EncodeError::PacketSize { size: packet_size });
+    }
+    Ok(((packet_size - PREFIX_BYTES - MIN_PAYLOAD_BYTES) / 8).min(MAX_POINTERS))
+}
+
+/// The payload that the packets needed for the pointers must have: 8 bytes for all but the last,
+/// which needs one. Counting a packet more when they are just full leaves room for a NULL.
+fn min_payload(n_pointers: usize, pointers_per_packet: usize) -> usize {
+    n_pointers / pointers_per_packet * MIN_PAYLOAD_BYTES + 1
+}
+
+/// Why a heap cannot be encoded.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum EncodeError {
+    /// The packet size is below [`MIN_PACKET_SIZE`].
+    PacketSize {
+        /// The size asked for, rounded down to a multiple of 8 bytes.
+        size: usize,
+    },
+    /// The pointers are to be repeated, but one packet does not hold them.
+    TooSmallToRepeat {
+        /// How many items there are.
+        items: usize,
+        /// How many a packet of the size asked for can repeat.
+        max: usize,
+    },
+    /// An item has the id of padding or of a pointer that every packet has.
+    ReservedId(u64),
+    /// An item's id, value or place does not fit the flavour.
+    Pointer(PointerError),
+    /// A pointer was made for another flavour than that of the heap.
+    MixedFlavours,
+    /// The heap count does not fit the flavour.
+    HeapCnt {
+        /// The count asked for.
+        heap_cnt: u64,
+        /// The largest that fits.
+        max: u64,
+    },
+    /// The payload, padding included, is longer than the flavour can tell.
+    HeapTooLong {
+        /// Its length in bytes.
+        length: u64,
+        /// The most that fits, in bytes.
+        max: u64,
+    },
+}
+
+impl fmt::Display for EncodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::PacketSize { size } => {
+                write!(
+                    f,
+                    "packet size is too small: {size} bytes, at least {MIN_PACKET_SIZE} needed"
+                )
+            }
+            Self::TooSmallToRepeat { items, max } => write!(
+                f,
+                "packet size is too small to repeat item pointers: it holds {max} and there are {items}"
+            ),
+            Self::ReservedId(id) => {
+                write!(f, "item id {id:#x} is reserved: ids up to {:#x} are", ids::PAYLOAD_LENGTH)
+            }
+            Self::Pointer(error) => error.fmt(f),
+            Self::MixedFlavours => {
+                f.write_str("an item pointer is of another flavour than its heap")
+            }
+            Self::HeapCnt { heap_cnt, max } => {
+                write!(f, "heap count {heap_cnt} is over {max}, the largest of the flavour")
+            }
+            Self::HeapTooLong { length, max } => {
+                write!(f, "heap of {length} bytes is longer than {max}, the most of the flavour")
+            }
+        }
+    }
+}
+
+impl Error for EncodeError {}
+
+impl From<PointerError> for EncodeError {
+    fn from(error: PointerError) -> Self {
+        Self::Pointer(error)
+    }
+}
