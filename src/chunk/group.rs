@@ -1,0 +1,599 @@
+//! The group window: one sequence of chunks filled by several streams.
+//!
+//! Every member has a [`Window`](super::window::Window) of its own whose chunks live here. A chunk
+//! is finished when every live member's window has moved past it; the group's head is the smallest
+//! of the members' heads. All bookkeeping is behind one mutex, taken once per chunk and member, held
+//! for a few instructions, and never across a callback, a ring operation or another lock:
+//!
+//! * `allocate` is called by the one member that holds the *allocating* role,
+//! * `ready` by the one that holds the *publishing* role, which keeps the order of ids,
+//! * laggards are flushed through their [`Gate`](super::gate::Gate), which is only ever tried.
+//!
+//! A member that cannot go on parks: it is marked parked under the mutex in the same critical
+//! section that found the obstacle, and whoever removes the obstacle does so under the mutex and
+//! wakes the parked afterwards. So no wake-up is lost.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Weak};
+use std::task::{Wake, Waker};
+use std::time::{Duration, Instant};
+
+use super::Chunk;
+use super::exchange::{Allocate, Allocation, Cx, ParkReason, Ready};
+use super::view::{ChunkView, Claims};
+use super::window::{Supplied, Supply};
+use crate::sync::{AtomicUsize, Mutex, MutexGuard, Ordering};
+
+/// What happens when the group's window has to move and a member still holds its oldest chunk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Eviction {
+    /// The member loses its old chunks (lossy): nobody waits for a slow or silent member.
+    #[default]
+    Eager,
+    /// The one ahead waits. A live but silent member holds all others back; a stopped one does not.
+    Lossless,
+}
+
+/// What a group is made of.
+pub(crate) struct GroupParts {
+    /// The window, in chunks.
+    pub(crate) window: usize,
+    pub(crate) eviction: Eviction,
+    /// Whether members may join once chunks were opened; such a group ends with `close`.
+    pub(crate) open_ended: bool,
+    pub(crate) max_age: Option<Duration>,
+    pub(crate) allocate: Box<dyn Allocate>,
+    pub(crate) ready: Box<dyn Ready>,
+}
+
+/// The group; shared by its members.
+pub(crate) struct Group {
+    window: usize,
+    eviction: Eviction,
+    open_ended: bool,
+    max_age: Option<Duration>,
+    state: Mutex<State>,
+    /// Locked only by who holds the allocating role: never contended.
+    allocate: Mutex<Box<dyn Allocate>>,
+    /// Locked only by who holds the publishing role: never contended.
+    ready: Mutex<Box<dyn Ready>>,
+    /// Finished chunks that `ready` has not taken: the outbox's length, and one while a chunk is on
+    /// its way. A hint that spares members the mutex; it is raised before `ready` is called.
+    pending: AtomicUsize,
+    /// Called by rings when there is space or a chunk again.
+    waker: Waker,
+}
+
+struct State {
+    head: u64,
+    tail: u64,
+    slots: VecDeque<OpenChunk>,
+    /// Emptied slots, kept for their claim tables.
+    spare: Vec<OpenChunk>,
+    members: Vec<Member>,
+    live: usize,
+    outbox: VecDeque<Chunk>,
+    allocating: bool,
+    publishing: bool,
+    /// Somebody looked for the publishing role while it was taken.
+    publish_again: bool,
+    started: bool,
+    /// No member will join any more.
+    closed: bool,
+    /// `ready` was told the end.
+    ended: bool,
+}
+
+#[derive(Default)]
+struct OpenChunk {
+    chunk: Option<Chunk>,
+    claims: Claims,
+    opened: Option<Instant>,
+}
+
+struct Member {
+    head: u64,
+    live: bool,
+    parked: bool,
+    claims: bool,
+    /// When the member's readers were last found empty.
+    drained: Option<Instant>,
+    waker: Waker,
+    laggard: Weak<dyn Laggard>,
+}
+
+/// A member as the others see it.
+pub(crate) trait Laggard: Send + Sync {
+    /// Releases everything before `target`, now or when the member's quantum ends.
+    fn request_flush(&self, target: u64);
+}
+
+/// Why a stream cannot join a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum JoinError {
+    /// The member's window is larger than the group's.
+    WindowTooLarge { member: usize, group: usize },
+    /// Chunks were opened already and the group was not made for late members.
+    Started,
+    /// The group is closed or stopped.
+    Closed,
+    /// More members than claims can tell apart.
+    TooMany,
+}
+
+/// Wakes the members when a ring moved; holds the group weakly, because rings hold the waker.
+struct GroupWaker(Weak<Group>);
+
+impl Wake for GroupWaker {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        if let Some(group) = self.0.upgrade() {
+            group.exchange_moved();
+        }
+    }
+}
+
+impl Group {
+    pub(crate) fn new(parts: GroupParts) -> Arc<Self> {
+        let state = State {
+            head: 0,
+            tail: 0,
+            slots: VecDeque::with_capacity(parts.window),
+            spare: Vec::with_capacity(parts.window),
+            members: Vec::new(),
+            live: 0,
+            outbox: VecDeque::with_capacity(2 * parts.window),
+            allocating: false,
+            publishing: false,
+            publish_again: false,
+            started: false,
+            closed: !parts.open_ended,
+            ended: false,
+        };
+        Arc::new_cyclic(|weak| Self {
+            window: parts.window,
+            eviction: parts.eviction,
+            open_ended: parts.open_ended,
+            max_age: parts.max_age,
+            state: Mutex::new(state),
+            allocate: Mutex::new(parts.allocate),
+            ready: Mutex::new(parts.ready),
+            pending: AtomicUsize::new(0),
+            waker: Waker::from(Arc::new(GroupWaker(weak.clone()))),
+        })
+    }
+
+    pub(crate) fn window(&self) -> usize {
+        self.window
+    }
+
+    /// Adds a member with a window of `window` chunks. Returns its number and the first chunk id
+    /// that it may open.
+    pub(crate) fn join(
+        &self,
+        window: usize,
+        claims: bool,
+        waker: Waker,
+        laggard: Weak<dyn Laggard>,
+    ) -> Result<(usize, u64), JoinError> {
+        if window > self.window {
+            return Err(JoinError::WindowTooLarge { member: window, group: self.window });
+        }
+        let mut state = self.state();
+        if state.ended || (self.open_ended && state.closed) {
+            return Err(JoinError::Closed);
+        }
+        if state.started && !self.open_ended {
+            return Err(JoinError::Started);
+        }
+        if state.members.len() >= usize::from(u16::MAX) {
+            return Err(JoinError::TooMany);
+        }
+        let head = state.tail;
+        state.members.push(Member {
+            head,
+            live: true,
+            parked: false,
+            claims,
+            drained: None,
+            waker,
+            laggard,
+        });
+        state.live += 1;
+        Ok((state.members.len() - 1, head))
+    }
+
+    /// Closes an open-ended group to further members: it ends with its last one.
+    pub(crate) fn close(&self) {
+        self.state().closed = true;
+        self.publish();
+    }
+
+    /// Drops whatever the group holds and refuses everything from now on; for a user's stop, when
+    /// no member works any more. The chunks are freed by the caller's thread.
+    pub(crate) fn abandon(&self) {
+        let mut state = self.state();
+        state.closed = true;
+        let slots = std::mem::take(&mut state.slots);
+        let outbox = std::mem::take(&mut state.outbox);
+        let end = !std::mem::replace(&mut state.ended, true);
+        drop(state);
+        drop((slots, outbox));
+        if end {
+            self.ready().end();
+        }
+    }
+
+    /// How many finished chunks wait for `ready` to take them.
+    pub(crate) fn backlog(&self) -> usize {
+        self.state().outbox.len()
+    }
+
+    /// Hands finished chunks to `ready` in id order, unless somebody else is at it.
+    pub(crate) fn publish(&self) {
+        let mut state = self.state();
+        if state.publishing {
+            state.publish_again = true;
+            return;
+        }
+        state.publishing = true;
+        let role = PublishRole(self);
+        loop {
+            state.publish_again = false;
+            if let Some(chunk) = state.outbox.pop_front() {
+                let was_full = state.outbox.len() + 1 >= self.window;
+                self.pending.store(state.outbox.len() + 1, Ordering::Relaxed);
+                drop(state);
+                let refused = self.ready().ready(chunk, &self.waker).err();
+                state = self.state();
+                if refused.is_none() {
+                    self.pending.store(state.outbox.len(), Ordering::Relaxed);
+                }
+                if let Some(chunk) = refused {
+                    state.outbox.push_front(chunk);
+                    if !state.publish_again {
+                        break;
+                    }
+                } else if was_full {
+                    drop(state);
+                    self.wake_parked();
+                    state = self.state();
+                }
+            } else if state.closed && state.live == 0 && !state.ended && self.had_members(&state) {
+                state.ended = true;
+                drop(state);
+                self.ready().end();
+                state = self.state();
+            } else {
+                break;
+            }
+        }
+        state.publishing = false;
+        drop(state);
+        std::mem::forget(role);
+    }
+
+    /// A ring has space or a chunk again.
+    fn exchange_moved(&self) {
+        let members = {
+            let state = self.state();
+            if state.live > 0 { state.members.len() } else { 0 }
+        };
+        if members == 0 {
+            // Everybody has left: whoever made the space hands over the rest.
+            self.publish();
+        }
+        for member in 0..members {
+            let waker = {
+                let mut state = self.state();
+                let member = &mut state.members[member];
+                member.parked = false;
+                member.live.then(|| member.waker.clone())
+            };
+            if let Some(waker) = waker {
+                waker.wake();
+            }
+        }
+    }
+
+    /// Wakes the members that wait for the window, a chunk that another member allocates, or space
+    /// in the outbox.
+    fn wake_parked(&self) {
+        let mut member = 0;
+        loop {
+            let mut state = self.state();
+            let Some(at) = state.members.iter().skip(member).position(|m| m.parked) else { return };
+            member += at;
+            let parked = &mut state.members[member];
+            parked.parked = false;
+            let waker = parked.waker.clone();
+            drop(state);
+            waker.wake();
+            member += 1;
+        }
+    }
+
+    /// Chunk `id` for member `member`, or why not yet.
+    fn get(&self, member: usize, id: u64, stream_id: u64, now: Instant) -> Supplied {
+        let mut asked = false;
+        loop {
+            let mut state = self.state();
+            debug_assert!(id >= state.head, "a member's window is never behind the group's");
+            if state.ended {
+                return Supplied::Missing;
+            }
+            if id < state.tail {
+                return state.view(id, member);
+            }
+            if id - state.head >= self.window as u64 {
+                if self.eviction == Eviction::Lossless || asked {
+                    return state.park(member, ParkReason::GroupWindow);
+                }
+                asked = true;
+                drop(state);
+                self.flush_laggards(member, id - (self.window as u64 - 1));
+                continue;
+            }
+            if state.outbox.len() >= self.window {
+                return state.park(member, ParkReason::DataRing);
+            }
+            if state.allocating {
+                return state.park(member, ParkReason::FreeRing);
+            }
+            state.allocating = true;
+            state.started = true;
+            let id = state.tail;
+            drop(state);
+            if !self.allocate_one(id, stream_id, now) {
+                let mut state = self.state();
+                // A chunk that came back between the refusal and this line called the waker, which
+                // found us not parked: the worker then polls us again in any case.
+                return state.park(member, ParkReason::FreeRing);
+            }
+        }
+    }
+
+    /// Allocates chunk `id`, the group's next, with the allocating role held; lets go of the role.
+    fn allocate_one(&self, id: u64, stream_id: u64, now: Instant) -> bool {
+        let role = AllocateRole(self);
+        let allocation = self.allocate.lock_ignoring_poison().allocate(id, &self.waker);
+        let chunk = match allocation {
+            Allocation::Chunk(mut chunk) => {
+                chunk.open(id, stream_id);
+                Some(chunk)
+            }
+            Allocation::Refused => None,
+            Allocation::NotYet => return false,
+        };
+        self.state().insert(id, chunk, now);
+        drop(role);
+        self.wake_parked();
+        true
+    }
+
+    /// Asks every member whose window starts before `target` to move on.
+    fn flush_laggards(&self, except: usize, target: u64) {
+        let mut member = 0;
+        loop {
+            let laggard = {
+                let state = self.state();
+                let Some(m) = state.members.get(member) else { return };
+                let behind = member != except && m.live && m.head < target;
+                if behind { m.laggard.upgrade() } else { None }
+            };
+            if let Some(laggard) = laggard {
+                laggard.request_flush(target);
+            }
+            member += 1;
+        }
+    }
+
+    /// Member `member` has moved its head and gives account of the chunks that it left.
+    fn head_moved(&self, member: usize, head: u64, stream_id: u64, left: &mut Vec<(u64, u64)>) {
+        let mut state = self.state();
+        for (id, units) in left.drain(..) {
+            if let Some(chunk) = state.slot(id).and_then(|slot| slot.chunk.as_mut()) {
+                chunk.contribute(stream_id, units);
+            }
+        }
+        state.members[member].head = head;
+        let moved = state.settle();
+        drop(state);
+        if moved {
+            self.wake_parked();
+            self.publish();
+        }
+    }
+
+    /// Member `member` is gone: it holds nobody back any more.
+    fn leave(&self, member: usize) {
+        let mut state = self.state();
+        if !std::mem::replace(&mut state.members[member].live, false) {
+            return;
+        }
+        state.members[member].parked = false;
+        state.live -= 1;
+        state.settle();
+        drop(state);
+        self.wake_parked();
+        self.publish();
+    }
+
+    /// Whether the oldest chunk is over age and every live member has had the chance to fill it.
+    /// The answer is the id that all windows should start at.
+    fn expired(&self, member: usize, now: Instant, drained: bool) -> Option<u64> {
+        let max_age = self.max_age?;
+        let mut state = self.state();
+        if drained {
+            state.members[member].drained = Some(now);
+        }
+        let deadline = state.slots.front()?.opened?.checked_add(max_age)?;
+        let waited = |m: &Member| !m.live || (!m.parked && m.drained.is_some_and(|t| t >= deadline));
+        if now < deadline || !state.members.iter().all(waited) {
+            return None;
+        }
+        let target = state.head + 1;
+        drop(state);
+        self.flush_laggards(member, target);
+        Some(target)
+    }
+
+    /// A group that is built with its members has not ended before the first has joined; one for
+    /// members that come and go has, when it is closed.
+    fn had_members(&self, state: &State) -> bool {
+        self.open_ended || !state.members.is_empty()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock_ignoring_poison()
+    }
+
+    fn ready(&self) -> MutexGuard<'_, Box<dyn Ready>> {
+        self.ready.lock_ignoring_poison()
+    }
+}
+
+/// Gives the role back if `allocate` panics.
+struct AllocateRole<'a>(&'a Group);
+
+impl Drop for AllocateRole<'_> {
+    fn drop(&mut self) {
+        self.0.state().allocating = false;
+    }
+}
+
+/// Gives the role back if `ready` panics; forgotten otherwise.
+struct PublishRole<'a>(&'a Group);
+
+impl Drop for PublishRole<'_> {
+    fn drop(&mut self) {
+        self.0.state().publishing = false;
+    }
+}
+
+impl State {
+    fn slot(&mut self, id: u64) -> Option<&mut OpenChunk> {
+        let at = usize::try_from(id.checked_sub(self.head)?).ok()?;
+        self.slots.get_mut(at)
+    }
+
+    fn view(&mut self, id: u64, member: usize) -> Supplied {
+        let claims = self.members[member].claims;
+        let Some(slot) = self.slot(id) else { return Supplied::Missing };
+        match &mut slot.chunk {
+            Some(chunk) => Supplied::Open(ChunkView::new(chunk, claims.then_some(&slot.claims))),
+            None => Supplied::Missing,
+        }
+    }
+
+    fn park(&mut self, member: usize, reason: ParkReason) -> Supplied {
+        self.members[member].parked = true;
+        Supplied::Park(reason)
+    }
+
+    /// Takes in a chunk that was allocated for `id`.
+    fn insert(&mut self, id: u64, chunk: Option<Chunk>, now: Instant) {
+        if id < self.tail {
+            // The window jumped past `id` meanwhile. Nothing later was opened, because we held the
+            // role, so the order of ids is kept by handing it over right away.
+            self.outbox.extend(chunk);
+            return;
+        }
+        let mut slot = self.spare.pop().unwrap_or_default();
+        slot.claims.reset(chunk.as_ref().map_or(0, |chunk| chunk.present().len()));
+        slot.chunk = chunk;
+        slot.opened = Some(now);
+        self.slots.push_back(slot);
+        self.tail += 1;
+    }
+
+    /// Moves the head to the smallest of the members' heads; true if it moved.
+    fn settle(&mut self) -> bool {
+        let heads = self.members.iter().filter(|m| m.live).map(|m| m.head);
+        // Without members everything is finished, and the next member starts behind it.
+        let target = heads.min().unwrap_or(self.tail);
+        let moved = target > self.head;
+        while self.head < target {
+            let Some(mut slot) = self.slots.pop_front() else { break };
+            self.outbox.extend(slot.chunk.take());
+            self.spare.push(slot);
+            self.head += 1;
+        }
+        self.head = self.head.max(target);
+        self.tail = self.tail.max(self.head);
+        moved
+    }
+
+}
+
+/// Locking whose holders leave consistent state behind even if a callback panics.
+trait LockIgnoringPoison<T: ?Sized> {
+    fn lock_ignoring_poison(&self) -> MutexGuard<'_, T>;
+}
+
+impl<T> LockIgnoringPoison<T> for Mutex<T> {
+    fn lock_ignoring_poison(&self) -> MutexGuard<'_, T> {
+        self.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+/// The supply of a group member.
+pub(crate) struct MemberSupply {
+    group: Arc<Group>,
+    member: usize,
+    stream_id: u64,
+    /// What was released since the group was last told: (chunk id, units made present).
+    left: Vec<(u64, u64)>,
+}
+
+impl MemberSupply {
+    pub(crate) fn new(group: Arc<Group>, member: usize, stream_id: u64, window: usize) -> Self {
+        Self { group, member, stream_id, left: Vec::with_capacity(window) }
+    }
+
+    pub(crate) fn member(&self) -> usize {
+        self.member
+    }
+}
+
+impl Supply for MemberSupply {
+    fn open(&mut self, id: u64, cx: &Cx<'_>) -> Supplied {
+        self.group.get(self.member, id, self.stream_id, cx.now)
+    }
+
+    fn release(&mut self, id: u64, units: u64) {
+        self.left.push((id, units));
+    }
+
+    fn head_moved(&mut self, head: u64, _cx: &Cx<'_>) {
+        self.group.head_moved(self.member, head, self.stream_id, &mut self.left);
+    }
+
+    fn drain(&mut self, _cx: &Cx<'_>) -> Result<(), ParkReason> {
+        // What is finished belongs to the group; whoever has the role hands it over.
+        if self.group.pending.load(Ordering::Relaxed) > 0 {
+            self.group.publish();
+        }
+        Ok(())
+    }
+
+    fn has_backlog(&self) -> bool {
+        false
+    }
+
+    fn end(&mut self, _cx: &Cx<'_>) {
+        self.group.leave(self.member);
+    }
+
+    fn abandon(&mut self, _cx: &Cx<'_>) {
+        // What the member filled is the group's, and the others' data is in the same chunks.
+        self.group.leave(self.member);
+    }
+
+    fn expired(&mut self, cx: &Cx<'_>, _oldest: Option<Instant>, drained: bool) -> Option<u64> {
+        self.group.expired(self.member, cx.now, drained)
+    }
+}

@@ -1,0 +1,294 @@
+//! Heaps into chunks: the sink of chunk streams and group members.
+
+use std::sync::Arc;
+
+use super::engine::{Close, Sink};
+use super::stats::Counters;
+use crate::chunk::{
+    Cx, HeapContext, JumpGuard, ParkReason, Place, Placement, Reach, Supply, Verdict, Window,
+};
+use crate::heap::{HeapOutcome, Origin, PacketDiscard, Slot};
+use crate::wire::Packet;
+
+/// Places heaps in the chunks of a window.
+pub(crate) struct ChunkSink<S> {
+    window: Window<S>,
+    place: Box<dyn Place>,
+    guard: Option<JumpGuard>,
+    options: ChunkOptions,
+    /// Scratch for what the placement writes beside the payload.
+    extra: Vec<u8>,
+    counters: Arc<Counters>,
+}
+
+/// How a chunk stream treats heaps.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ChunkOptions {
+    /// Payload bytes per presence flag, with packet presence.
+    pub(crate) packet_presence: Option<u64>,
+    /// Whether a heap is dropped whose place another has filled.
+    pub(crate) deduplicate: bool,
+    /// The member's number in its group; 0 for a lone stream.
+    pub(crate) member: usize,
+    /// Whether the sequence may be followed backwards: only where no others share it.
+    pub(crate) may_go_back: bool,
+}
+
+/// Where a heap goes.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) enum Destination {
+    /// Not asked yet.
+    #[default]
+    Unknown,
+    /// Decided; its chunk is not open yet.
+    Wanted(Placement),
+    /// Into an open chunk.
+    Chunk(Placement),
+    /// Nowhere, for this reason.
+    Lost(HeapOutcome),
+}
+
+impl<S: Supply> ChunkSink<S> {
+    pub(crate) fn new(
+        window: Window<S>,
+        place: Box<dyn Place>,
+        guard: Option<JumpGuard>,
+        max_extra: usize,
+        options: ChunkOptions,
+        counters: Arc<Counters>,
+    ) -> Self {
+        Self { window, place, guard, options, extra: vec![0; max_extra], counters }
+    }
+
+    pub(crate) fn window(&mut self) -> &mut Window<S> {
+        &mut self.window
+    }
+
+    /// Asks where a heap goes, and checks the answer as far as that is possible without its chunk.
+    fn decide(&mut self, packet: &Packet<'_>, length: u64, origin: &Origin, cx: &Cx<'_>) -> Destination {
+        self.extra.fill(0);
+        let mut heap = HeapContext {
+            packet,
+            heap_length: length,
+            origin,
+            member: self.options.member,
+            extra: &mut self.extra,
+        };
+        let Some(placement) = self.place.place(&mut heap) else {
+            self.counters.rejected_heaps.add(1);
+            return Destination::Lost(HeapOutcome::Rejected);
+        };
+        let (_, extra_len) = placement.extra;
+        if placement.chunk > Placement::MAX_CHUNK || extra_len > self.extra.len() {
+            return Destination::Lost(HeapOutcome::BadPlacement);
+        }
+        if !self.believes(placement.chunk, cx) {
+            return Destination::Lost(HeapOutcome::Doubtful);
+        }
+        Destination::Wanted(placement)
+    }
+
+    /// Whether a chunk id may move the window.
+    fn believes(&mut self, id: u64, cx: &Cx<'_>) -> bool {
+        let Some(guard) = &mut self.guard else { return true };
+        match guard.judge(id, self.window.head(), self.window.tail()) {
+            Verdict::Believe => true,
+            Verdict::Doubt => false,
+            Verdict::Resync => {
+                let goes_back = id < self.window.head();
+                if goes_back && !self.options.may_go_back {
+                    return false;
+                }
+                self.counters.resyncs.add(1);
+                if goes_back {
+                    self.window.restart_at(id, cx);
+                }
+                true
+            }
+        }
+    }
+
+    /// Opens the chunk that a heap wants and checks that the heap fits it.
+    fn enter(&mut self, want: Placement, length: u64, cx: &Cx<'_>) -> Result<Destination, ParkReason> {
+        match self.window.reach(want.chunk, cx) {
+            Reach::Park(reason) => return Err(reason),
+            Reach::TooOld => {
+                self.counters.too_old_heaps.add(1);
+                return Ok(Destination::Lost(HeapOutcome::TooOld));
+            }
+            Reach::Open => {}
+        }
+        let options = self.options;
+        let Some(view) = self.window.slot(want.chunk).and_then(|slot| slot.view) else {
+            return Ok(Destination::Lost(HeapOutcome::NoChunk));
+        };
+        let units = options.packet_presence.map_or(1, |size| length.div_ceil(size));
+        let units = usize::try_from(units).unwrap_or(usize::MAX);
+        if !view.holds((want.offset, length), (want.index, units), want.extra) {
+            return Ok(Destination::Lost(HeapOutcome::BadPlacement));
+        }
+        if options.packet_presence.is_none() {
+            let taken = options.deduplicate && view.is_present(want.index);
+            // The member's number fits: groups refuse more members than claims can tell apart.
+            if taken || !view.claim(want.index, options.member as u16) {
+                return Ok(Destination::Lost(HeapOutcome::PlaceTaken));
+            }
+        }
+        let (offset, len) = want.extra;
+        view.write_extra(offset, &self.extra[..len]);
+        Ok(Destination::Chunk(want))
+    }
+
+    fn write(&mut self, to: Placement, length: u64, packet: &Packet<'_>) -> Result<(), PacketDiscard> {
+        let Some(slot) = self.window.slot(to.chunk) else { return Err(PacketDiscard::TooOld) };
+        let Some(view) = slot.view else { return Err(PacketDiscard::NoChunk) };
+        let units = self.options.packet_presence.map(|size| Units::of(packet, length, size));
+        if let Some(units) = &units {
+            for unit in units.touched.clone() {
+                if self.options.deduplicate && view.is_present(to.index + unit) {
+                    return Err(PacketDiscard::Duplicate);
+                }
+                if !view.claim(to.index + unit, self.options.member as u16) {
+                    return Err(PacketDiscard::PlaceTaken);
+                }
+            }
+        }
+        // The heap fits its chunk, so its length and this offset fit a usize.
+        let offset = to.offset + packet.payload_offset() as usize;
+        if !view.write(offset, packet.payload()) {
+            return Err(PacketDiscard::BadPlacement);
+        }
+        if let Some(units) = units {
+            for unit in units.whole {
+                slot.units += u64::from(view.mark(to.index + unit));
+            }
+        }
+        Ok(())
+    }
+
+    /// A heap is whole: its place is marked, if its chunk is still there.
+    fn complete(&mut self, at: Placement) -> HeapOutcome {
+        let Some(slot) = self.window.slot(at.chunk) else {
+            self.counters.too_old_heaps.add(1);
+            return HeapOutcome::TooOld;
+        };
+        let Some(view) = slot.view else { return HeapOutcome::NoChunk };
+        if self.options.packet_presence.is_none() {
+            slot.units += u64::from(view.mark(at.index));
+        }
+        HeapOutcome::Placed
+    }
+}
+
+/// The presence units of a heap that a packet touches, and those that it fills whole.
+struct Units {
+    touched: std::ops::Range<usize>,
+    whole: std::ops::Range<usize>,
+}
+
+impl Units {
+    /// A packet of a heap of `length` bytes, with `size` bytes to a unit. The last unit of a heap
+    /// may be shorter.
+    fn of(packet: &Packet<'_>, length: u64, size: u64) -> Self {
+        let start = packet.payload_offset();
+        let end = start + packet.payload().len() as u64;
+        let whole_end = if end == length { end.div_ceil(size) } else { end / size };
+        // Within the heap, which fits its chunk.
+        let range = |from: u64, to: u64| from as usize..to.max(from) as usize;
+        let touched = if start == end { 0..0 } else { range(start / size, end.div_ceil(size)) };
+        Self { touched, whole: range(start.div_ceil(size), whole_end) }
+    }
+}
+
+impl<S: Supply> Sink for ChunkSink<S> {
+    type Heap = Destination;
+
+    const NEEDS_LENGTH: bool = true;
+
+    fn drain(&mut self, cx: &Cx<'_>) -> Result<(), ParkReason> {
+        self.window.supply().drain(cx)
+    }
+
+    fn has_backlog(&self) -> bool {
+        self.window.has_backlog()
+    }
+
+    fn begin(&mut self, heap: &mut Destination) {
+        *heap = Destination::Unknown;
+    }
+
+    fn open(
+        &mut self,
+        slot: &mut Slot<Destination>,
+        packet: &Packet<'_>,
+        origin: &Origin,
+        cx: &Cx<'_>,
+    ) -> Result<(), ParkReason> {
+        let length = slot.assembly.length().unwrap_or(0);
+        if length > 0 && matches!(slot.heap, Destination::Unknown) {
+            slot.heap = self.decide(packet, length, origin, cx);
+        }
+        if let Destination::Wanted(placement) = slot.heap {
+            slot.heap = self.enter(placement, length, cx)?;
+        }
+        Ok(())
+    }
+
+    fn store(
+        &mut self,
+        slot: &mut Slot<Destination>,
+        packet: &Packet<'_>,
+    ) -> Result<(), PacketDiscard> {
+        match slot.heap {
+            Destination::Chunk(placement) => {
+                self.write(placement, slot.assembly.length().unwrap_or(0), packet)
+            }
+            Destination::Lost(outcome) => Err(as_discard(outcome)),
+            // A heap without payload has nothing to place.
+            Destination::Unknown | Destination::Wanted(_) => Ok(()),
+        }
+    }
+
+    fn close(&mut self, slot: &mut Slot<Destination>, why: Close) -> HeapOutcome {
+        match (slot.heap, why) {
+            (_, Close::Swallowed) => HeapOutcome::Stop,
+            (Destination::Lost(outcome), _) => outcome,
+            (_, Close::Evicted) => HeapOutcome::Evicted,
+            (_, Close::Flushed) => HeapOutcome::Flushed,
+            (Destination::Chunk(placement), Close::Complete) => self.complete(placement),
+            (Destination::Unknown | Destination::Wanted(_), Close::Complete) => HeapOutcome::Empty,
+        }
+    }
+
+    fn flush(&mut self, cx: &Cx<'_>) {
+        self.window.flush(cx);
+    }
+
+    fn end(&mut self, cx: &Cx<'_>) {
+        self.window.supply().end(cx);
+    }
+
+    fn abandon(&mut self, cx: &Cx<'_>) {
+        self.window.supply().abandon(cx);
+    }
+
+    fn tick(&mut self, cx: &Cx<'_>, drained: bool) {
+        self.window.expire(cx, drained);
+    }
+
+    fn flush_until(&mut self, target: u64, cx: &Cx<'_>) {
+        self.window.flush_until(target, cx);
+    }
+}
+
+/// The reason to discard the packets of a heap that goes nowhere.
+fn as_discard(outcome: HeapOutcome) -> PacketDiscard {
+    match outcome {
+        HeapOutcome::TooOld => PacketDiscard::TooOld,
+        HeapOutcome::BadPlacement => PacketDiscard::BadPlacement,
+        HeapOutcome::NoChunk => PacketDiscard::NoChunk,
+        HeapOutcome::PlaceTaken => PacketDiscard::PlaceTaken,
+        HeapOutcome::Doubtful => PacketDiscard::Doubtful,
+        _ => PacketDiscard::Rejected,
+    }
+}

@@ -1,0 +1,336 @@
+//! The engine of a stream: packet in, outcome out. It has no socket, thread or clock.
+//!
+//! A packet is processed exactly once. When something stands in the way (a full ring, no free
+//! chunk, a window that others hold) the engine answers [`Flow::Park`]; the caller keeps the packet
+//! and offers the same one again later, and the engine goes on where it stopped. What it had
+//! decided by then (the heap's slot, its placement) is kept.
+
+use std::sync::Arc;
+
+use super::stats::Counters;
+use crate::chunk::{Cx, ParkReason};
+use crate::heap::{Assembly, HeapOutcome, Origin, PacketDiscard, Slot, SlotTable};
+use crate::wire::{DecodeError, Packet};
+
+/// What the engine does with heaps: assemble them, or place them in chunks.
+pub(crate) trait Sink: Send {
+    /// What is kept beside a heap under assembly.
+    type Heap: Default + Send;
+
+    /// Whether packets must say their heap's length.
+    const NEEDS_LENGTH: bool;
+
+    /// Hands over what is finished. `Err` if something is left.
+    fn drain(&mut self, cx: &Cx<'_>) -> Result<(), ParkReason>;
+
+    /// Whether `drain` has something to do before the next packet.
+    fn has_backlog(&self) -> bool;
+
+    /// A slot is taken by a new heap.
+    fn begin(&mut self, heap: &mut Self::Heap);
+
+    /// Prepares for an accepted packet's payload. May be called again for the same packet.
+    fn open(
+        &mut self,
+        slot: &mut Slot<Self::Heap>,
+        packet: &Packet<'_>,
+        origin: &Origin,
+        cx: &Cx<'_>,
+    ) -> Result<(), ParkReason>;
+
+    /// Stores an accepted packet's payload.
+    fn store(
+        &mut self,
+        slot: &mut Slot<Self::Heap>,
+        packet: &Packet<'_>,
+    ) -> Result<(), PacketDiscard>;
+
+    /// A heap leaves its slot. Says what became of it.
+    fn close(&mut self, slot: &mut Slot<Self::Heap>, why: Close) -> HeapOutcome;
+
+    /// The stream ends: everything still open is finished.
+    fn flush(&mut self, cx: &Cx<'_>);
+
+    /// Nothing will follow; what was finished has been drained.
+    fn end(&mut self, cx: &Cx<'_>);
+
+    /// The user stopped the stream: what was not delivered is dropped, and nothing will follow.
+    fn abandon(&mut self, cx: &Cx<'_>);
+
+    /// Time has passed. `drained` says that all readers were found empty just now.
+    fn tick(&mut self, cx: &Cx<'_>, drained: bool);
+
+    /// Releases everything before chunk `target`, for the other members of a group.
+    fn flush_until(&mut self, target: u64, cx: &Cx<'_>);
+}
+
+/// Why a heap leaves its slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Close {
+    /// All has arrived.
+    Complete,
+    /// A newer heap takes the slot.
+    Evicted,
+    /// The stream ends.
+    Flushed,
+    /// It ended the stream: nobody is to see it.
+    Swallowed,
+}
+
+/// What the caller does after offering a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flow {
+    /// The packet is done with; offer the next.
+    Next,
+    /// Keep the packet and offer it again when the stream is woken.
+    Park(ParkReason),
+}
+
+/// The rules by which packets become heaps.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rules {
+    pub(crate) max_heaps: usize,
+    pub(crate) substreams: usize,
+    pub(crate) out_of_order: bool,
+    pub(crate) allow_unsized: bool,
+    pub(crate) stop_on_stop_item: bool,
+    pub(crate) max_heap_size: u64,
+}
+
+/// A stream's engine.
+pub(crate) struct Engine<S: Sink> {
+    rules: Rules,
+    slots: SlotTable<S::Heap>,
+    sink: S,
+    counters: Arc<Counters>,
+    /// The slot of the packet that was parked on.
+    pending: Option<usize>,
+    stopped: bool,
+}
+
+impl<S: Sink> Engine<S> {
+    pub(crate) fn new(rules: Rules, sink: S, counters: Arc<Counters>) -> Self {
+        let slots = SlotTable::new(rules.substreams, rules.max_heaps);
+        Self { rules, slots, sink, counters, pending: None, stopped: false }
+    }
+
+    /// Whether the stream has been ended, by its sender or by [`flush`](Self::flush).
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.stopped
+    }
+
+    pub(crate) fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    pub(crate) fn sink(&mut self) -> &mut S {
+        &mut self.sink
+    }
+
+    /// Takes a datagram, which has to be one packet.
+    #[inline]
+    pub(crate) fn datagram(&mut self, bytes: &[u8], origin: &Origin, cx: &Cx<'_>) -> Flow {
+        match Packet::decode_datagram(bytes) {
+            Ok(packet) => self.packet(&packet, origin, cx),
+            Err(error) => {
+                self.malformed(error.into());
+                Flow::Next
+            }
+        }
+    }
+
+    /// Takes the packet that `bytes` start with, and says how long it is.
+    ///
+    /// # Errors
+    /// If it is no packet. It has been counted; what follows cannot be found.
+    #[inline]
+    pub(crate) fn packet_in(
+        &mut self,
+        bytes: &[u8],
+        origin: &Origin,
+        cx: &Cx<'_>,
+    ) -> Result<(usize, Flow), DecodeError> {
+        match Packet::decode(bytes) {
+            Ok(packet) => Ok((packet.size(), self.packet(&packet, origin, cx))),
+            Err(error) => {
+                self.malformed(error.into());
+                Err(error)
+            }
+        }
+    }
+
+    /// Counts something received that is no packet.
+    pub(crate) fn malformed(&mut self, reason: PacketDiscard) {
+        let reason = if self.stopped { PacketDiscard::AfterStop } else { reason };
+        self.counters.packets_received.add(1);
+        self.counters.discard(reason);
+    }
+
+    /// Takes a packet.
+    pub(crate) fn packet(&mut self, packet: &Packet<'_>, origin: &Origin, cx: &Cx<'_>) -> Flow {
+        if self.stopped {
+            self.malformed(PacketDiscard::AfterStop);
+            return Flow::Next;
+        }
+        if self.sink.has_backlog()
+            && let Err(reason) = self.sink.drain(cx)
+        {
+            return Flow::Park(reason);
+        }
+        let slot = match self.pending {
+            Some(slot) => slot,
+            None => match self.admit(packet) {
+                Ok(slot) => slot,
+                Err(reason) => {
+                    self.counters.discard(reason);
+                    return Flow::Next;
+                }
+            },
+        };
+        if self.swallows(slot) {
+            self.counters.discard(PacketDiscard::StopItem);
+        } else {
+            if let Err(reason) = self.sink.open(self.slots.get(slot), packet, origin, cx) {
+                self.pending = Some(slot);
+                self.counters.packets_in_flight.set(1);
+                return Flow::Park(reason);
+            }
+            self.store(slot, packet);
+        }
+        if self.pending.take().is_some() {
+            self.counters.packets_in_flight.set(0);
+        }
+        self.conclude(slot);
+        Flow::Next
+    }
+
+    /// Finds or makes the packet's heap, which accepts it.
+    fn admit(&mut self, packet: &Packet<'_>) -> Result<usize, PacketDiscard> {
+        let counters = &self.counters;
+        counters.packets_received.add(1);
+        counters.packets.add(1);
+        match packet.heap_length() {
+            None if S::NEEDS_LENGTH || !self.rules.allow_unsized => {
+                return Err(PacketDiscard::NoHeapLength);
+            }
+            Some(length) if length > self.rules.max_heap_size => {
+                return Err(PacketDiscard::HeapTooLarge);
+            }
+            Some(length) if length == packet.payload().len() as u64 => {
+                // A whole heap needs no search for what came before. (So a repeated one is
+                // another heap; the reference does the same.)
+                counters.single_packet_heaps.add(1);
+                return self.begin(packet);
+            }
+            _ => {}
+        }
+        let (found, looked) = self.slots.find(packet.heap_cnt());
+        counters.search_dist.add(looked);
+        match found {
+            Some(slot) => {
+                let assembly = &mut self.slots.get(slot).assembly;
+                assembly.accept(packet, self.rules.out_of_order).map(|()| slot)
+            }
+            None => self.begin(packet),
+        }
+    }
+
+    /// Starts the heap that `packet` is the first to arrive of.
+    fn begin(&mut self, packet: &Packet<'_>) -> Result<usize, PacketDiscard> {
+        if !self.rules.out_of_order && packet.payload_offset() != 0 {
+            return Err(PacketDiscard::NotFirst);
+        }
+        let slot = self.slots.next(packet.heap_cnt());
+        if self.slots.get(slot).live {
+            self.close(slot, Close::Evicted);
+        }
+        let taken = self.slots.get(slot);
+        taken.assembly.start(packet);
+        taken.assembly.accept(packet, self.rules.out_of_order)?;
+        self.sink.begin(&mut taken.heap);
+        self.slots.occupy(slot, packet.heap_cnt());
+        self.counters.heaps_started.add(1);
+        self.counters.heaps_in_flight.set(self.slots.live() as u64);
+        Ok(slot)
+    }
+
+    fn store(&mut self, slot: usize, packet: &Packet<'_>) {
+        match self.sink.store(self.slots.get(slot), packet) {
+            Ok(()) => {
+                self.counters.packets_placed.add(1);
+                self.counters.bytes_placed.add(packet.payload().len() as u64);
+            }
+            Err(reason) => self.counters.discard(reason),
+        }
+    }
+
+    /// What follows once a packet has been dealt with: its heap may be whole, or end the stream.
+    fn conclude(&mut self, slot: usize) {
+        let ends = self.swallows(slot);
+        if self.assembly(slot).is_complete() {
+            self.close(slot, if ends { Close::Swallowed } else { Close::Complete });
+        }
+        self.stopped |= ends;
+    }
+
+    /// Whether the heap in `slot` ends the stream.
+    fn swallows(&mut self, slot: usize) -> bool {
+        self.rules.stop_on_stop_item && self.assembly(slot).is_stop()
+    }
+
+    fn assembly(&mut self, slot: usize) -> &Assembly {
+        &self.slots.get(slot).assembly
+    }
+
+    fn close(&mut self, slot: usize, why: Close) {
+        let outcome = self.sink.close(self.slots.get(slot), why);
+        self.slots.vacate(slot);
+        let counters = &self.counters;
+        counters.outcome(outcome);
+        counters.heaps_in_flight.set(self.slots.live() as u64);
+        match why {
+            Close::Swallowed => return,
+            Close::Complete => {}
+            Close::Evicted => counters.incomplete_heaps_evicted.add(1),
+            Close::Flushed => counters.incomplete_heaps_flushed.add(1),
+        }
+        counters.heaps.add(1);
+    }
+
+    /// Hands over what is finished. `Err` if something is left.
+    pub(crate) fn drain(&mut self, cx: &Cx<'_>) -> Result<(), ParkReason> {
+        self.sink.drain(cx)
+    }
+
+    /// Ends the stream: heaps and then chunks are finished as they are. What comes after counts as
+    /// received after the stop.
+    pub(crate) fn flush(&mut self, cx: &Cx<'_>) {
+        self.stopped = true;
+        if self.pending.take().is_some() {
+            self.counters.packets_in_flight.set(0);
+            self.counters.discard(PacketDiscard::AfterStop);
+        }
+        for slot in self.slots.oldest_first() {
+            self.close(slot, Close::Flushed);
+        }
+        self.sink.flush(cx);
+    }
+
+    /// Tells the sink's consumer that nothing follows.
+    pub(crate) fn end(&mut self, cx: &Cx<'_>) {
+        self.sink.end(cx);
+    }
+
+    /// Ends the stream at a user's request: what was not delivered is dropped here.
+    pub(crate) fn abandon(&mut self, cx: &Cx<'_>) {
+        self.flush(cx);
+        self.sink.abandon(cx);
+    }
+
+    /// Lets time-dependent rules act.
+    pub(crate) fn tick(&mut self, cx: &Cx<'_>, drained: bool) {
+        if self.pending.is_none() && !self.stopped {
+            self.sink.tick(cx, drained);
+        }
+    }
+}

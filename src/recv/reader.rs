@@ -1,0 +1,212 @@
+//! What a source of packets is to a stream.
+
+use std::fmt;
+use std::io;
+use std::os::fd::{BorrowedFd, RawFd};
+use std::task::Waker;
+
+use mio::unix::SourceFd;
+use mio::{Interest, Registry, Token};
+
+use super::engine::{Engine, Flow, Sink};
+use crate::chunk::{Cx, ParkReason};
+use crate::heap::{Origin, PacketDiscard};
+use crate::wire::DecodeError;
+
+/// A source of packets: a socket, a file, memory, a queue.
+///
+/// A reader runs on its stream's worker and never blocks. [`read`](Self::read) delivers one batch
+/// through the [`Inlet`]; what the stream cannot take yet ([`Flow::Park`]) the reader keeps and
+/// offers again first thing in the next call.
+pub trait Reader: Send {
+    /// Called once, on the worker, before the first read. A reader that waits on a file descriptor
+    /// has it [watched](Watch::watch) here.
+    ///
+    /// # Errors
+    /// What keeps the reader from working; its stream treats it as ended.
+    fn attach(&mut self, watch: &mut Watch<'_>) -> io::Result<()>;
+
+    /// Delivers a batch.
+    fn read(&mut self, inlet: &mut Inlet<'_>) -> ReadState;
+
+    /// Datagrams that the kernel dropped on the way to this reader, as far as known.
+    fn kernel_drops(&mut self) -> u64 {
+        0
+    }
+
+    /// What the reader reads, for logs and errors, such as `UDP 239.1.2.3:7148`.
+    fn describe(&self) -> String;
+}
+
+/// What came of a read.
+#[derive(Debug)]
+pub enum ReadState {
+    /// A batch was delivered; there may be more.
+    Batch,
+    /// Nothing is there now. The reader is read again when its descriptor becomes readable, or
+    /// when the inlet's waker is called.
+    Empty,
+    /// The stream cannot take the next packet; the rest is kept.
+    Parked(ParkReason),
+    /// Nothing will follow.
+    End,
+    /// Something went wrong, but the reader goes on.
+    Error(io::Error),
+    /// Something went wrong, and nothing will follow.
+    Failed(io::Error),
+}
+
+/// The way into the stream, for the length of one read.
+pub struct Inlet<'a> {
+    engine: &'a mut dyn Intake,
+    cx: Cx<'a>,
+    watch: Watch<'a>,
+    packets: u64,
+}
+
+/// Has descriptors watched for a reader.
+pub struct Watch<'a> {
+    /// `None` where nobody waits for descriptors: in tests that step through a stream.
+    registry: Option<&'a Registry>,
+    token: Token,
+    watches: &'a mut bool,
+}
+
+/// The engine as readers see it, whatever it does with heaps.
+pub(crate) trait Intake {
+    fn datagram(&mut self, bytes: &[u8], origin: &Origin, cx: &Cx<'_>) -> Flow;
+    fn packet_in(
+        &mut self,
+        bytes: &[u8],
+        origin: &Origin,
+        cx: &Cx<'_>,
+    ) -> Result<(usize, Flow), DecodeError>;
+    fn malformed(&mut self, reason: PacketDiscard);
+    fn is_stopped(&self) -> bool;
+}
+
+impl<S: Sink> Intake for Engine<S> {
+    #[inline]
+    fn datagram(&mut self, bytes: &[u8], origin: &Origin, cx: &Cx<'_>) -> Flow {
+        Self::datagram(self, bytes, origin, cx)
+    }
+
+    #[inline]
+    fn packet_in(
+        &mut self,
+        bytes: &[u8],
+        origin: &Origin,
+        cx: &Cx<'_>,
+    ) -> Result<(usize, Flow), DecodeError> {
+        Self::packet_in(self, bytes, origin, cx)
+    }
+
+    fn malformed(&mut self, reason: PacketDiscard) {
+        Self::malformed(self, reason);
+    }
+
+    fn is_stopped(&self) -> bool {
+        Self::is_stopped(self)
+    }
+}
+
+impl<'a> Inlet<'a> {
+    pub(crate) fn new(engine: &'a mut dyn Intake, cx: Cx<'a>, watch: Watch<'a>) -> Self {
+        Self { engine, cx, watch, packets: 0 }
+    }
+
+    /// Offers a datagram, which has to be exactly one packet. After [`Flow::Park`] the same one is
+    /// to be offered again in the next read; with [`Flow::Next`] it is done with, whatever it was.
+    #[inline]
+    pub fn datagram(&mut self, bytes: &[u8], origin: &Origin) -> Flow {
+        let flow = self.engine.datagram(bytes, origin, &self.cx);
+        self.packets += u64::from(flow == Flow::Next);
+        flow
+    }
+
+    /// Offers the packet at the start of `bytes`, which may go on with others. Says how long the
+    /// packet is, and as [`datagram`](Self::datagram) what to do.
+    ///
+    /// # Errors
+    /// If there is no packet. It has been counted.
+    #[inline]
+    pub fn packet_in(
+        &mut self,
+        bytes: &[u8],
+        origin: &Origin,
+    ) -> Result<(usize, Flow), DecodeError> {
+        let taken = self.engine.packet_in(bytes, origin, &self.cx);
+        self.packets += u64::from(!matches!(taken, Ok((_, Flow::Park(_)))));
+        taken
+    }
+
+    /// Counts something received that cannot be offered.
+    pub fn discard(&mut self, reason: PacketDiscard) {
+        self.packets += 1;
+        self.engine.malformed(reason);
+    }
+
+    /// Whether the stream has been ended by its sender: what is offered from now on is only counted.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        self.engine.is_stopped()
+    }
+
+    /// To be called when a reader without a descriptor has something again.
+    #[must_use]
+    pub fn waker(&self) -> &Waker {
+        self.cx.waker
+    }
+
+    /// For readers whose descriptor changes, as when a connection is accepted.
+    pub fn watch(&mut self) -> &mut Watch<'a> {
+        &mut self.watch
+    }
+
+    /// Packets dealt with in this batch.
+    pub(crate) fn packets(&self) -> u64 {
+        self.packets
+    }
+}
+
+impl<'a> Watch<'a> {
+    pub(crate) fn new(registry: Option<&'a Registry>, token: Token, watches: &'a mut bool) -> Self {
+        Self { registry, token, watches }
+    }
+
+    /// Reads again when `fd` becomes readable.
+    ///
+    /// # Errors
+    /// If the system refuses to watch it.
+    pub fn watch(&mut self, fd: BorrowedFd<'_>) -> io::Result<()> {
+        use std::os::fd::AsRawFd;
+        let raw: RawFd = fd.as_raw_fd();
+        if let Some(registry) = self.registry {
+            registry.register(&mut SourceFd(&raw), self.token, Interest::READABLE)?;
+        }
+        *self.watches = true;
+        Ok(())
+    }
+
+    /// Watches `fd` no more. Closing a descriptor does this too, if it has no duplicate.
+    pub fn forget(&mut self, fd: BorrowedFd<'_>) {
+        use std::os::fd::AsRawFd;
+        let raw: RawFd = fd.as_raw_fd();
+        if let Some(registry) = self.registry {
+            // Fails only if it was not watched.
+            let _ = registry.deregister(&mut SourceFd(&raw));
+        }
+    }
+}
+
+impl fmt::Debug for Inlet<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inlet").field("packets", &self.packets).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Watch<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Watch").field("token", &self.token).finish_non_exhaustive()
+    }
+}

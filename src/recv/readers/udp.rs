@@ -1,0 +1,121 @@
+//! Packets from a UDP socket.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use crate::heap::{Origin, PacketDiscard};
+use crate::net::{
+    Granted, NetError, ReceiverConfig, UdpConfig, UdpReceiver, UdpSocket, adopt_udp, bind_udp,
+};
+use crate::recv::{Flow, Inlet, ReadState, Reader, Watch};
+
+/// How a [`UdpReader`] receives.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+#[must_use]
+pub struct UdpReaderConfig {
+    /// Batch size, largest datagram, and what is wanted beside the payload.
+    pub receiver: ReceiverConfig,
+}
+
+/// Reads datagrams, each one packet, from a UDP socket: unicast or multicast, IPv4 or IPv6.
+///
+/// ```no_run
+/// use speadway::net::UdpConfig;
+/// use speadway::recv::readers::UdpReader;
+/// let reader = UdpReader::bind(&UdpConfig::new("239.1.2.3:7148".parse()?))?;
+/// if let Some(hint) = reader.recv_buffer().sysctl_hint() {
+///     eprintln!("{hint}");
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct UdpReader {
+    receiver: UdpReceiver,
+    address: SocketAddr,
+}
+
+impl UdpReader {
+    /// Binds a socket and receives from it.
+    ///
+    /// # Errors
+    /// If the socket cannot be had; the error says what to do.
+    pub fn bind(config: &UdpConfig) -> Result<Self, NetError> {
+        Self::bind_with(config, &ReceiverConfig::default())
+    }
+
+    /// As [`bind`](Self::bind), with a say in how to receive.
+    ///
+    /// # Errors
+    /// If the socket cannot be had.
+    pub fn bind_with(config: &UdpConfig, receiver: &ReceiverConfig) -> Result<Self, NetError> {
+        Ok(Self::from_socket(bind_udp(config)?, receiver))
+    }
+
+    /// Receives from a duplicate of a socket that somebody else made.
+    ///
+    /// # Errors
+    /// If it is no UDP socket.
+    pub fn adopt(fd: BorrowedFd<'_>, receiver: &ReceiverConfig) -> Result<Self, NetError> {
+        Ok(Self::from_socket(adopt_udp(fd)?, receiver))
+    }
+
+    fn from_socket(socket: UdpSocket, receiver: &ReceiverConfig) -> Self {
+        let address = socket.local_addr();
+        Self { receiver: UdpReceiver::new(socket, receiver), address }
+    }
+
+    /// The address that the socket is bound to.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The receive buffer that was asked for and the one granted, in bytes.
+    #[must_use]
+    pub fn recv_buffer(&self) -> Granted {
+        self.receiver.socket().recv_buffer()
+    }
+
+    /// Offers what is staged; the reason if the stream cannot take it all.
+    fn deliver(&mut self, inlet: &mut Inlet<'_>) -> Option<ReadState> {
+        while let Some(datagram) = self.receiver.peek() {
+            if datagram.truncated {
+                inlet.discard(PacketDiscard::Truncated);
+            } else {
+                let origin = Origin::new(datagram.source, datagram.time);
+                if let Flow::Park(reason) = inlet.datagram(datagram.bytes, &origin) {
+                    return Some(ReadState::Parked(reason));
+                }
+            }
+            self.receiver.advance();
+        }
+        None
+    }
+}
+
+impl Reader for UdpReader {
+    fn attach(&mut self, watch: &mut Watch<'_>) -> io::Result<()> {
+        watch.watch(self.receiver.socket().as_fd())
+    }
+
+    fn read(&mut self, inlet: &mut Inlet<'_>) -> ReadState {
+        if let Some(parked) = self.deliver(inlet) {
+            return parked;
+        }
+        match self.receiver.receive() {
+            Ok(0) => ReadState::Empty,
+            Ok(_) => self.deliver(inlet).unwrap_or(ReadState::Batch),
+            Err(error) => ReadState::Error(error),
+        }
+    }
+
+    fn kernel_drops(&mut self) -> u64 {
+        self.receiver.kernel_drops()
+    }
+
+    fn describe(&self) -> String {
+        format!("UDP {}", self.address)
+    }
+}

@@ -1,0 +1,482 @@
+//! A stream on its worker: readers feed the engine, and the engine parks, drains and stops.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
+use std::task::Waker;
+use std::time::{Duration, Instant};
+
+use mio::Token;
+
+use super::engine::{Engine, Sink};
+use super::reader::{Inlet, ReadState, Reader, Watch};
+use super::stats::{Counters, StreamStats};
+use super::worker::{Polled, Task, TaskCx, on_worker};
+use crate::chunk::{Cx, Flush, Gate, GateGuard, Laggard, ParkReason};
+
+/// How a stream ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum End {
+    /// By its sender, the end of its sources, or `finish`: everything was delivered.
+    Finished,
+    /// By `stop`: what was not delivered is gone.
+    Stopped,
+    /// A callback panicked, or the last source failed; the text says how.
+    Failed(String),
+}
+
+/// What a stream's task, its handle and its group share.
+pub(crate) struct Shared<S: Sink> {
+    gate: Gate<Engine<S>>,
+    counters: Arc<Counters>,
+    control: Control,
+}
+
+/// Requests to a stream's task, and its answer.
+#[derive(Default)]
+struct Control {
+    stop: AtomicBool,
+    /// The stop came from a callback: nobody waits who would free what is left.
+    stop_from_worker: AtomicBool,
+    finish: AtomicBool,
+    waker: OnceLock<Waker>,
+    added: Mutex<Vec<Box<dyn Reader>>>,
+    end: Mutex<Option<End>>,
+    ended: Condvar,
+}
+
+/// A stream's handle, whatever it does with heaps.
+pub(crate) trait StreamControl: Send + Sync {
+    fn stop(&self);
+    fn finish(&self);
+    fn wait(&self) -> Option<End>;
+    fn wait_timeout(&self, timeout: Duration) -> Option<End>;
+    fn end(&self) -> Option<End>;
+    fn stats(&self) -> StreamStats;
+    fn add_reader(&self, reader: Box<dyn Reader>);
+}
+
+impl<S: Sink> Flush for Engine<S> {
+    fn flush_until(&mut self, target: u64) {
+        // Nobody waits for anything here: what is released goes to the group's outbox, which has a
+        // waker of its own.
+        let cx = Cx { waker: Waker::noop(), now: Instant::now() };
+        self.sink().flush_until(target, &cx);
+    }
+}
+
+impl<S: Sink> Laggard for Shared<S> {
+    fn request_flush(&self, target: u64) {
+        self.gate.request_flush(target);
+    }
+}
+
+impl<S: Sink> Shared<S> {
+    pub(crate) fn new(engine: Engine<S>, counters: Arc<Counters>) -> Self {
+        Self { gate: Gate::new(engine), counters, control: Control::default() }
+    }
+
+    pub(crate) fn set_waker(&self, waker: Waker) {
+        // Set once, before the task is added to its worker.
+        let _ = self.control.waker.set(waker);
+    }
+
+    fn wake(&self) {
+        if let Some(waker) = self.control.waker.get() {
+            waker.wake_by_ref();
+        }
+    }
+
+    fn has_ended(&self) -> bool {
+        self.lock_end().is_some()
+    }
+
+    fn lock_end(&self) -> std::sync::MutexGuard<'_, Option<End>> {
+        self.control.end.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Drops what the stream holds, in the caller's thread.
+    fn abandon(&self) {
+        let cx = Cx { waker: Waker::noop(), now: Instant::now() };
+        self.gate.lock().abandon(&cx);
+    }
+
+    fn announce(&self, end: End) {
+        self.lock_end().get_or_insert(end);
+        self.control.ended.notify_all();
+    }
+}
+
+impl<S: Sink> StreamControl for Shared<S> {
+    fn stop(&self) {
+        // On a worker waiting might be for oneself: there it is a request.
+        let is_request = on_worker();
+        self.control.stop_from_worker.fetch_or(is_request, Ordering::Relaxed);
+        self.control.stop.store(true, Ordering::Release);
+        self.wake();
+        if !is_request && self.control.waker.get().is_some() {
+            self.wait();
+            self.abandon();
+        }
+    }
+
+    fn finish(&self) {
+        self.control.finish.store(true, Ordering::Release);
+        self.wake();
+    }
+
+    fn wait(&self) -> Option<End> {
+        if on_worker() {
+            return self.end();
+        }
+        let mut end = self.lock_end();
+        while end.is_none() {
+            end = self.control.ended.wait(end).unwrap_or_else(PoisonError::into_inner);
+        }
+        end.clone()
+    }
+
+    fn wait_timeout(&self, timeout: Duration) -> Option<End> {
+        if on_worker() {
+            return self.end();
+        }
+        let (end, _) = self
+            .control
+            .ended
+            .wait_timeout_while(self.lock_end(), timeout, |end| end.is_none())
+            .unwrap_or_else(PoisonError::into_inner);
+        end.clone()
+    }
+
+    fn end(&self) -> Option<End> {
+        self.lock_end().clone()
+    }
+
+    fn stats(&self) -> StreamStats {
+        self.counters.snapshot()
+    }
+
+    fn add_reader(&self, reader: Box<dyn Reader>) {
+        self.control.added.lock().unwrap_or_else(PoisonError::into_inner).push(reader);
+        self.wake();
+    }
+}
+
+/// The task that a worker runs for a stream.
+pub(crate) struct StreamTask<S: Sink> {
+    shared: Arc<Shared<S>>,
+    readers: Vec<Option<Source>>,
+    /// Whose turn it is.
+    next: usize,
+    quantum: usize,
+    max_age: Option<Duration>,
+    parked: Option<Park>,
+    /// Whether the current quantum ended in a park.
+    stuck: bool,
+    draining: bool,
+    /// Why the last source to fail did.
+    failure: Option<String>,
+}
+
+/// A stream that waits is worth a line in the log after this long, once per episode.
+const PARK_LOGGED_AFTER: Duration = Duration::from_secs(1);
+
+/// A stream that cannot go on, and since when.
+#[derive(Clone, Copy)]
+struct Park {
+    reason: ParkReason,
+    since: Instant,
+    /// Packets received so far: if there are more, it is another episode.
+    seen: u64,
+    logged: bool,
+}
+
+/// A reader and what is known of it.
+struct Source {
+    reader: Box<dyn Reader>,
+    /// Whether it may have something.
+    maybe_readable: bool,
+    /// Whether it waits on a descriptor; otherwise any wake-up may be for it.
+    watches: bool,
+    attached: bool,
+}
+
+impl<S: Sink> StreamTask<S> {
+    pub(crate) fn new(
+        shared: Arc<Shared<S>>,
+        readers: Vec<Box<dyn Reader>>,
+        quantum: usize,
+        max_age: Option<Duration>,
+    ) -> Self {
+        Self {
+            shared,
+            readers: readers.into_iter().map(|reader| Some(Source::new(reader))).collect(),
+            next: 0,
+            quantum,
+            max_age,
+            parked: None,
+            stuck: false,
+            draining: false,
+            failure: None,
+        }
+    }
+
+    /// One quantum with the engine locked.
+    fn work(&mut self, engine: &mut GateGuard<'_, Engine<S>>, cx: &TaskCx<'_>) -> Polled {
+        let ecx = Cx { waker: cx.waker, now: cx.now };
+        if self.shared.control.finish.load(Ordering::Acquire) {
+            self.start_draining(engine, &ecx);
+        }
+        if let Err(reason) = engine.drain(&ecx) {
+            return self.park(engine, reason, cx.now);
+        }
+        if !self.draining {
+            self.take_added();
+            match self.read(engine, cx) {
+                Turn::Parked(reason) => return self.park(engine, reason, cx.now),
+                Turn::More => return Polled::Again,
+                Turn::Drained => {
+                    engine.tick(&ecx, true);
+                    return self.settle(engine, &ecx);
+                }
+                Turn::Ended => self.start_draining(engine, &ecx),
+            }
+        }
+        match engine.drain(&ecx) {
+            Err(reason) => self.park(engine, reason, cx.now),
+            Ok(()) => {
+                engine.end(&ecx);
+                Polled::Done
+            }
+        }
+    }
+
+    /// All readers are empty: hands over what the last packets finished, and waits.
+    fn settle(&mut self, engine: &mut GateGuard<'_, Engine<S>>, cx: &Cx<'_>) -> Polled {
+        if let Err(reason) = engine.drain(cx) {
+            return self.park(engine, reason, cx.now);
+        }
+        Polled::Wait(self.max_age.and_then(|age| cx.now.checked_add(age)))
+    }
+
+    /// Reads for a quantum, one reader after the other.
+    fn read(&mut self, engine: &mut GateGuard<'_, Engine<S>>, cx: &TaskCx<'_>) -> Turn {
+        for _ in 0..self.quantum {
+            let Some(at) = self.pick() else { return self.idle() };
+            let state = self.read_from(at, engine, cx);
+            if let Turn::Parked(reason) = self.digest(at, state, engine) {
+                return Turn::Parked(reason);
+            }
+            if engine.is_stopped() {
+                return Turn::Ended;
+            }
+            // Others may have asked for a flush meanwhile; they wait for at most a batch.
+            engine.serve();
+        }
+        match self.pick() {
+            Some(_) => Turn::More,
+            None => self.idle(),
+        }
+    }
+
+    /// The next reader that may have something, in turn.
+    fn pick(&mut self) -> Option<usize> {
+        let count = self.readers.len();
+        let ready = |at: &usize| {
+            self.readers[*at].as_ref().is_some_and(|source| source.maybe_readable)
+        };
+        let at = (self.next..self.next + count).map(|at| at % count.max(1)).find(ready)?;
+        self.next = (at + 1) % count;
+        Some(at)
+    }
+
+    /// Nothing is readable: the stream waits, or has ended with its last source.
+    fn idle(&self) -> Turn {
+        let had_some = !self.readers.is_empty();
+        if had_some && self.readers.iter().all(Option::is_none) { Turn::Ended } else { Turn::Drained }
+    }
+
+    fn read_from(
+        &mut self,
+        at: usize,
+        engine: &mut GateGuard<'_, Engine<S>>,
+        cx: &TaskCx<'_>,
+    ) -> ReadState {
+        let Some(source) = &mut self.readers[at] else { return ReadState::End };
+        let token = Token(cx.token + at);
+        let mut watch = Watch::new(Some(cx.registry), token, &mut source.watches);
+        if !source.attached {
+            source.attached = true;
+            if let Err(error) = source.reader.attach(&mut watch) {
+                return ReadState::Failed(error);
+            }
+        }
+        let ecx = Cx { waker: cx.waker, now: cx.now };
+        let mut inlet = Inlet::new(&mut **engine, ecx, watch);
+        let state = source.reader.read(&mut inlet);
+        let packets = inlet.packets();
+        let counters = engine.counters();
+        counters.batches.add(1);
+        counters.max_batch.raise(packets);
+        state
+    }
+
+    /// Takes note of what a read came to.
+    fn digest(
+        &mut self,
+        at: usize,
+        state: ReadState,
+        engine: &mut GateGuard<'_, Engine<S>>,
+    ) -> Turn {
+        let Some(source) = &mut self.readers[at] else { return Turn::More };
+        match state {
+            ReadState::Batch => {}
+            ReadState::Empty => {
+                source.maybe_readable = false;
+                self.note_kernel_drops(engine);
+            }
+            ReadState::Parked(reason) => return Turn::Parked(reason),
+            ReadState::Error(error) => {
+                engine.counters().reader_errors.add(1);
+                log::warn!("{}: {error}; receiving goes on", source.reader.describe());
+            }
+            ReadState::End => self.close(at, engine),
+            ReadState::Failed(error) => {
+                engine.counters().reader_errors.add(1);
+                let failure = format!("{}: {error}", source.reader.describe());
+                log::error!("{failure}; it is read no more");
+                self.failure = Some(failure);
+                self.close(at, engine);
+            }
+        }
+        Turn::More
+    }
+
+    fn close(&mut self, at: usize, engine: &mut GateGuard<'_, Engine<S>>) {
+        self.note_kernel_drops(engine);
+        self.readers[at] = None;
+    }
+
+    fn note_kernel_drops(&mut self, engine: &mut GateGuard<'_, Engine<S>>) {
+        let drops = self.readers.iter_mut().flatten().map(|source| source.reader.kernel_drops());
+        let total = drops.sum();
+        engine.counters().kernel_drops.raise(total);
+    }
+
+    fn take_added(&mut self) {
+        let mut added =
+            self.shared.control.added.lock().unwrap_or_else(PoisonError::into_inner);
+        self.readers.extend(added.drain(..).map(|reader| Some(Source::new(reader))));
+    }
+
+    fn start_draining(&mut self, engine: &mut GateGuard<'_, Engine<S>>, cx: &Cx<'_>) {
+        if !std::mem::replace(&mut self.draining, true) {
+            self.note_kernel_drops(engine);
+            engine.flush(cx);
+        }
+    }
+
+    fn park(
+        &mut self,
+        engine: &mut GateGuard<'_, Engine<S>>,
+        reason: ParkReason,
+        now: Instant,
+    ) -> Polled {
+        self.stuck = true;
+        let seen = engine.counters().packets_received.get();
+        let parked = self.parked.filter(|park| park.reason == reason && park.seen == seen);
+        let mut park = parked.unwrap_or_else(|| {
+            self.unpark(engine, now);
+            engine.counters().parked(reason);
+            Park { reason, since: now, seen, logged: false }
+        });
+        let overdue = now.saturating_duration_since(park.since) >= PARK_LOGGED_AFTER;
+        if overdue && !park.logged {
+            log::warn!("a stream has waited for {PARK_LOGGED_AFTER:?} for {}", reason.advice());
+            park.logged = true;
+        }
+        self.parked = Some(park);
+        Polled::Wait(if park.logged { None } else { park.since.checked_add(PARK_LOGGED_AFTER) })
+    }
+
+    fn unpark(&mut self, engine: &mut GateGuard<'_, Engine<S>>, now: Instant) {
+        if let Some(park) = self.parked.take() {
+            engine.counters().unparked(park.reason, now.saturating_duration_since(park.since));
+        }
+    }
+}
+
+/// What a quantum of reading came to.
+enum Turn {
+    /// There is more to read.
+    More,
+    /// All readers are empty.
+    Drained,
+    Parked(ParkReason),
+    /// The sender or the last source ended the stream.
+    Ended,
+}
+
+impl Source {
+    fn new(reader: Box<dyn Reader>) -> Self {
+        Self { reader, maybe_readable: true, watches: false, attached: false }
+    }
+}
+
+impl<S: Sink> Task for StreamTask<S> {
+    fn poll(&mut self, cx: &TaskCx<'_>) -> Polled {
+        for source in self.readers.iter_mut().flatten().filter(|source| !source.watches) {
+            source.maybe_readable = true;
+        }
+        let shared = Arc::clone(&self.shared);
+        let mut engine = shared.gate.lock();
+        if shared.control.stop.load(Ordering::Acquire) {
+            self.note_kernel_drops(&mut engine);
+            drop(engine);
+            // Whoever asked frees what is left, unless it was a callback on this worker.
+            self.readers.clear();
+            if shared.control.stop_from_worker.load(Ordering::Relaxed) {
+                shared.abandon();
+            }
+            shared.announce(End::Stopped);
+            return Polled::Done;
+        }
+        self.stuck = false;
+        let polled = self.work(&mut engine, cx);
+        if !self.stuck {
+            self.unpark(&mut engine, cx.now);
+        }
+        drop(engine);
+        if polled == Polled::Done {
+            self.readers.clear();
+            shared.announce(self.failure.take().map_or(End::Finished, End::Failed));
+        }
+        polled
+    }
+
+    fn readable(&mut self, reader: usize) -> bool {
+        if let Some(Some(source)) = self.readers.get_mut(reader) {
+            source.maybe_readable = true;
+        }
+        // A parked stream leaves its sockets alone: the kernel holds the data back.
+        self.parked.is_none()
+    }
+
+    fn panicked(&mut self, message: &str) {
+        log::error!("a callback panicked, its stream ends: {message}");
+        self.readers.clear();
+        self.shared.abandon();
+        self.shared.announce(End::Failed(format!("a callback panicked: {message}")));
+    }
+}
+
+impl<S: Sink> Drop for StreamTask<S> {
+    /// A worker that quits drops its tasks: nobody may wait for them for ever.
+    fn drop(&mut self) {
+        if !self.shared.has_ended() {
+            self.readers.clear();
+            self.shared.abandon();
+            self.shared.announce(End::Stopped);
+        }
+    }
+}
