@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use super::pool::Home;
 use crate::memory::{Buffer, MemoryError};
@@ -36,7 +35,6 @@ pub(crate) struct Body {
     extra: Buffer,
     units_present: u64,
     contributions: Vec<Contribution>,
-    first_received: Option<SystemTime>,
 }
 
 /// How much of a chunk one stream contributed.
@@ -62,7 +60,6 @@ impl Chunk {
             extra,
             units_present: 0,
             contributions: Vec::new(),
-            first_received: None,
         };
         Self { body: Some(Box::new(body)), home: None }
     }
@@ -135,12 +132,6 @@ impl Chunk {
         &self.body().contributions
     }
 
-    /// When the packet that opened the chunk was received, if its reader was asked for times.
-    #[must_use]
-    pub fn first_received(&self) -> Option<SystemTime> {
-        self.body().first_received
-    }
-
     /// Takes the chunk out of its pool for good: it will be freed when dropped, and the pool may
     /// take another in its place.
     #[must_use]
@@ -176,11 +167,6 @@ impl Chunk {
         body.stream_id = stream_id;
     }
 
-    /// Notes when the first packet came.
-    pub(crate) fn set_received(&mut self, time: Option<SystemTime>) {
-        self.body_mut().first_received = time;
-    }
-
     /// Adds what stream `stream_id` made present.
     pub(crate) fn contribute(&mut self, stream_id: u64, units: u64) {
         if units == 0 {
@@ -214,7 +200,6 @@ impl Body {
         self.present.fill(0);
         self.units_present = 0;
         self.contributions.clear();
-        self.first_received = None;
     }
 }
 

@@ -80,8 +80,11 @@ struct State {
     started: bool,
     /// No member will join any more.
     closed: bool,
-    /// `ready` was told the end.
+    /// Nothing is opened or delivered any more.
     ended: bool,
+    /// `ready` was told the end.
+    told: bool,
+    stats: GroupStats,
 }
 
 #[derive(Default)]
@@ -98,8 +101,29 @@ struct Member {
     claims: bool,
     /// When the member's readers were last found empty.
     drained: Option<Instant>,
-    waker: Waker,
-    laggard: Weak<dyn Laggard>,
+    /// Both are there once the member is connected.
+    waker: Option<Waker>,
+    laggard: Option<Weak<dyn Laggard>>,
+}
+
+/// A group's own numbers; those of its members are in their streams' statistics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct GroupStats {
+    /// Chunks opened.
+    pub chunks_opened: u64,
+    /// Chunk ids for which there was no memory.
+    pub chunks_refused: u64,
+    /// Chunks handed over.
+    pub chunks_delivered: u64,
+    /// Finished chunks that wait to be handed over.
+    pub backlog: usize,
+    /// The oldest chunk id that is open, or would be next.
+    pub head: u64,
+    /// The chunk id after the newest that is open.
+    pub tail: u64,
+    /// Members that have not ended.
+    pub live_members: usize,
 }
 
 /// A member as the others see it.
@@ -152,6 +176,8 @@ impl Group {
             started: false,
             closed: !parts.open_ended,
             ended: false,
+            told: false,
+            stats: GroupStats::default(),
         };
         Arc::new_cyclic(|weak| Self {
             window: parts.window,
@@ -166,19 +192,9 @@ impl Group {
         })
     }
 
-    pub(crate) fn window(&self) -> usize {
-        self.window
-    }
-
     /// Adds a member with a window of `window` chunks. Returns its number and the first chunk id
-    /// that it may open.
-    pub(crate) fn join(
-        &self,
-        window: usize,
-        claims: bool,
-        waker: Waker,
-        laggard: Weak<dyn Laggard>,
-    ) -> Result<(usize, u64), JoinError> {
+    /// that it may open. Others can reach it once it is [connected](Self::connect).
+    pub(crate) fn join(&self, window: usize, claims: bool) -> Result<(usize, u64), JoinError> {
         if window > self.window {
             return Err(JoinError::WindowTooLarge { member: window, group: self.window });
         }
@@ -199,11 +215,21 @@ impl Group {
             parked: false,
             claims,
             drained: None,
-            waker,
-            laggard,
+            waker: None,
+            laggard: None,
         });
         state.live += 1;
         Ok((state.members.len() - 1, head))
+    }
+
+    /// Tells how to wake member `member` and how to flush it.
+    pub(crate) fn connect(&self, member: usize, waker: Waker, laggard: Weak<dyn Laggard>) {
+        let mut state = self.state();
+        state.members[member].waker = Some(waker);
+        state.members[member].laggard = Some(laggard);
+        drop(state);
+        // Who asked for a flush before could not reach the member; now it can.
+        self.wake_parked();
     }
 
     /// Closes an open-ended group to further members: it ends with its last one.
@@ -212,24 +238,40 @@ impl Group {
         self.publish();
     }
 
-    /// Drops whatever the group holds and refuses everything from now on; for a user's stop, when
-    /// no member works any more. The chunks are freed by the caller's thread.
-    pub(crate) fn abandon(&self) {
+    /// From now on nothing is opened or delivered: the first half of a user's stop.
+    pub(crate) fn mute(&self) {
         let mut state = self.state();
         state.closed = true;
+        state.ended = true;
+    }
+
+    /// Drops whatever the group holds, in the caller's thread: the second half of a user's stop.
+    /// All members have ended, so nobody writes to the chunks any more.
+    pub(crate) fn abandon(&self) {
+        let mut state = self.state();
+        debug_assert_eq!(state.live, 0, "members end before their chunks go");
+        if state.live > 0 {
+            return;
+        }
         let slots = std::mem::take(&mut state.slots);
         let outbox = std::mem::take(&mut state.outbox);
-        let end = !std::mem::replace(&mut state.ended, true);
+        let tell = !std::mem::replace(&mut state.told, true);
         drop(state);
         drop((slots, outbox));
-        if end {
+        if tell {
             self.ready().end();
         }
     }
 
-    /// How many finished chunks wait for `ready` to take them.
-    pub(crate) fn backlog(&self) -> usize {
-        self.state().outbox.len()
+    pub(crate) fn stats(&self) -> GroupStats {
+        let state = self.state();
+        GroupStats {
+            backlog: state.outbox.len(),
+            head: state.head,
+            tail: state.tail,
+            live_members: state.live,
+            ..state.stats
+        }
     }
 
     /// Hands finished chunks to `ready` in id order, unless somebody else is at it.
@@ -243,6 +285,9 @@ impl Group {
         let role = PublishRole(self);
         loop {
             state.publish_again = false;
+            if state.ended {
+                break;
+            }
             if let Some(chunk) = state.outbox.pop_front() {
                 let was_full = state.outbox.len() + 1 >= self.window;
                 self.pending.store(state.outbox.len() + 1, Ordering::Relaxed);
@@ -250,6 +295,7 @@ impl Group {
                 let refused = self.ready().ready(chunk, &self.waker).err();
                 state = self.state();
                 if refused.is_none() {
+                    state.stats.chunks_delivered += 1;
                     self.pending.store(state.outbox.len(), Ordering::Relaxed);
                 }
                 if let Some(chunk) = refused {
@@ -262,8 +308,9 @@ impl Group {
                     self.wake_parked();
                     state = self.state();
                 }
-            } else if state.closed && state.live == 0 && !state.ended && self.had_members(&state) {
+            } else if state.closed && state.live == 0 && self.had_members(&state) {
                 state.ended = true;
+                state.told = true;
                 drop(state);
                 self.ready().end();
                 state = self.state();
@@ -291,7 +338,7 @@ impl Group {
                 let mut state = self.state();
                 let member = &mut state.members[member];
                 member.parked = false;
-                member.live.then(|| member.waker.clone())
+                if member.live { member.waker.clone() } else { None }
             };
             if let Some(waker) = waker {
                 waker.wake();
@@ -311,7 +358,9 @@ impl Group {
             parked.parked = false;
             let waker = parked.waker.clone();
             drop(state);
-            waker.wake();
+            if let Some(waker) = waker {
+                waker.wake();
+            }
             member += 1;
         }
     }
@@ -382,7 +431,7 @@ impl Group {
                 let state = self.state();
                 let Some(m) = state.members.get(member) else { return };
                 let behind = member != except && m.live && m.head < target;
-                if behind { m.laggard.upgrade() } else { None }
+                if behind { m.laggard.as_ref().and_then(Weak::upgrade) } else { None }
             };
             if let Some(laggard) = laggard {
                 laggard.request_flush(target);
@@ -409,7 +458,7 @@ impl Group {
     }
 
     /// Member `member` is gone: it holds nobody back any more.
-    fn leave(&self, member: usize) {
+    pub(crate) fn leave(&self, member: usize) {
         let mut state = self.state();
         if !std::mem::replace(&mut state.members[member].live, false) {
             return;
@@ -431,7 +480,8 @@ impl Group {
             state.members[member].drained = Some(now);
         }
         let deadline = state.slots.front()?.opened?.checked_add(max_age)?;
-        let waited = |m: &Member| !m.live || (!m.parked && m.drained.is_some_and(|t| t >= deadline));
+        let waited =
+            |m: &Member| !m.live || (!m.parked && m.drained.is_some_and(|t| t >= deadline));
         if now < deadline || !state.members.iter().all(waited) {
             return None;
         }
@@ -499,9 +549,11 @@ impl State {
         if id < self.tail {
             // The window jumped past `id` meanwhile. Nothing later was opened, because we held the
             // role, so the order of ids is kept by handing it over right away.
+            self.stats.count(&chunk);
             self.outbox.extend(chunk);
             return;
         }
+        self.stats.count(&chunk);
         let mut slot = self.spare.pop().unwrap_or_default();
         slot.claims.reset(chunk.as_ref().map_or(0, |chunk| chunk.present().len()));
         slot.chunk = chunk;
@@ -526,7 +578,15 @@ impl State {
         self.tail = self.tail.max(self.head);
         moved
     }
+}
 
+impl GroupStats {
+    fn count(&mut self, chunk: &Option<Chunk>) {
+        match chunk {
+            Some(_) => self.chunks_opened += 1,
+            None => self.chunks_refused += 1,
+        }
+    }
 }
 
 /// Locking whose holders leave consistent state behind even if a callback panics.
@@ -552,10 +612,6 @@ pub(crate) struct MemberSupply {
 impl MemberSupply {
     pub(crate) fn new(group: Arc<Group>, member: usize, stream_id: u64, window: usize) -> Self {
         Self { group, member, stream_id, left: Vec::with_capacity(window) }
-    }
-
-    pub(crate) fn member(&self) -> usize {
-        self.member
     }
 }
 

@@ -282,7 +282,8 @@ impl LayoutBuilder {
     }
 
     fn refuse_zeros(&self) -> Result<(), LayoutError> {
-        let zero = |is_zero: bool, what| if is_zero { Err(LayoutError::Zero(what)) } else { Ok(()) };
+        let zero =
+            |is_zero: bool, what| if is_zero { Err(LayoutError::Zero(what)) } else { Ok(()) };
         zero(self.sequence == ids::NULL, "the sequence item's id")?;
         zero(self.heap_size == 0, "heap_size")?;
         zero(self.heaps_per_chunk == 0, "heaps_per_chunk")?;

@@ -3,10 +3,10 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use super::Chunk;
 use super::exchange::{Allocate, Allocation, Cx, ParkReason, Ready};
 use super::view::ChunkView;
 use super::window::{Supplied, Supply};
-use super::Chunk;
 
 /// Chunks for one stream.
 pub(crate) struct Lone {

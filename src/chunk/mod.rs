@@ -23,7 +23,7 @@ pub use exchange::{
     WhenFull, ring_exchange,
 };
 pub(crate) use gate::{Flush, Gate, GateGuard};
-pub use group::Eviction;
+pub use group::{Eviction, GroupStats};
 pub(crate) use group::{Group, GroupParts, JoinError, Laggard, MemberSupply};
 pub(crate) use guard::{JumpGuard, Verdict};
 pub use layout::{Layout, LayoutBuilder, LayoutError};

@@ -182,7 +182,9 @@ impl Heap {
         let inner = &*self.inner;
         inner.entries.iter().filter(|entry| entry.id == ids::DESCRIPTOR).filter_map(move |entry| {
             match inner.show(entry) {
-                ItemKind::Addressed(bytes) => Some(Descriptor::decode(bytes, inner.flavour.bug_compat())),
+                ItemKind::Addressed(bytes) => {
+                    Some(Descriptor::decode(bytes, inner.flavour.bug_compat()))
+                }
                 ItemKind::Immediate(_) => None,
             }
         })
@@ -201,9 +203,8 @@ impl Heap {
     }
 
     fn has_control(&self, value: u64) -> bool {
-        self.items().any(|item| {
-            item.id == ids::STREAM_CTRL && item.kind == ItemKind::Immediate(value)
-        })
+        self.items()
+            .any(|item| item.id == ids::STREAM_CTRL && item.kind == ItemKind::Immediate(value))
     }
 }
 

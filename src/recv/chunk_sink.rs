@@ -60,12 +60,14 @@ impl<S: Supply> ChunkSink<S> {
         Self { window, place, guard, options, extra: vec![0; max_extra], counters }
     }
 
-    pub(crate) fn window(&mut self) -> &mut Window<S> {
-        &mut self.window
-    }
-
     /// Asks where a heap goes, and checks the answer as far as that is possible without its chunk.
-    fn decide(&mut self, packet: &Packet<'_>, length: u64, origin: &Origin, cx: &Cx<'_>) -> Destination {
+    fn decide(
+        &mut self,
+        packet: &Packet<'_>,
+        length: u64,
+        origin: &Origin,
+        cx: &Cx<'_>,
+    ) -> Destination {
         self.extra.fill(0);
         let mut heap = HeapContext {
             packet,
@@ -109,7 +111,12 @@ impl<S: Supply> ChunkSink<S> {
     }
 
     /// Opens the chunk that a heap wants and checks that the heap fits it.
-    fn enter(&mut self, want: Placement, length: u64, cx: &Cx<'_>) -> Result<Destination, ParkReason> {
+    fn enter(
+        &mut self,
+        want: Placement,
+        length: u64,
+        cx: &Cx<'_>,
+    ) -> Result<Destination, ParkReason> {
         match self.window.reach(want.chunk, cx) {
             Reach::Park(reason) => return Err(reason),
             Reach::TooOld => {
@@ -139,7 +146,12 @@ impl<S: Supply> ChunkSink<S> {
         Ok(Destination::Chunk(want))
     }
 
-    fn write(&mut self, to: Placement, length: u64, packet: &Packet<'_>) -> Result<(), PacketDiscard> {
+    fn write(
+        &mut self,
+        to: Placement,
+        length: u64,
+        packet: &Packet<'_>,
+    ) -> Result<(), PacketDiscard> {
         let Some(slot) = self.window.slot(to.chunk) else { return Err(PacketDiscard::TooOld) };
         let Some(view) = slot.view else { return Err(PacketDiscard::NoChunk) };
         let units = self.options.packet_presence.map(|size| Units::of(packet, length, size));

@@ -115,7 +115,8 @@ impl StreamConfig {
     }
 
     pub(crate) fn rules(&self) -> Result<Rules, ConfigError> {
-        let at_least_one = |n: usize, what| if n == 0 { Err(ConfigError::Zero(what)) } else { Ok(n) };
+        let at_least_one =
+            |n: usize, what| if n == 0 { Err(ConfigError::Zero(what)) } else { Ok(n) };
         at_least_one(self.quantum, "quantum")?;
         let max_heaps = at_least_one(self.max_heaps, "max_heaps")?;
         let substreams = at_least_one(self.substreams, "substreams")?;

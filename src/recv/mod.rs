@@ -3,6 +3,7 @@
 mod chunk_sink;
 mod config;
 mod engine;
+mod group;
 mod heap_sink;
 mod reader;
 pub mod readers;
@@ -16,6 +17,7 @@ pub use config::{
     StreamConfig, WindowSize,
 };
 pub use engine::Flow;
+pub use group::{Group, GroupBuilder, Member};
 pub use reader::{Inlet, ReadState, Reader, Watch};
 pub use stats::StreamStats;
 pub use stream::{ChunkStreamBuilder, HeapStreamBuilder, Stream};

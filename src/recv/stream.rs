@@ -320,8 +320,7 @@ impl ChunkStreamBuilder {
         let stream_id = self.options.config.stream_id;
         let supply = Lone::new(stream_id, window, allocate, ready, self.max_age);
         let counters = Arc::new(Counters::default());
-        let (engine, readers, quantum) =
-            self.options.engine(window, 0, None, supply, &counters)?;
+        let (engine, readers, quantum) = self.options.engine(window, 0, None, supply, &counters)?;
         Ok(launch(worker, engine, counters, readers, quantum, self.max_age))
     }
 }

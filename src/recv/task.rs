@@ -174,6 +174,8 @@ pub(crate) struct StreamTask<S: Sink> {
     /// Whether the current quantum ended in a park.
     stuck: bool,
     draining: bool,
+    /// What the kernel dropped for readers that have ended.
+    past_drops: u64,
     /// Why the last source to fail did.
     failure: Option<String>,
 }
@@ -217,6 +219,7 @@ impl<S: Sink> StreamTask<S> {
             parked: None,
             stuck: false,
             draining: false,
+            past_drops: 0,
             failure: None,
         }
     }
@@ -282,9 +285,8 @@ impl<S: Sink> StreamTask<S> {
     /// The next reader that may have something, in turn.
     fn pick(&mut self) -> Option<usize> {
         let count = self.readers.len();
-        let ready = |at: &usize| {
-            self.readers[*at].as_ref().is_some_and(|source| source.maybe_readable)
-        };
+        let ready =
+            |at: &usize| self.readers[*at].as_ref().is_some_and(|source| source.maybe_readable);
         let at = (self.next..self.next + count).map(|at| at % count.max(1)).find(ready)?;
         self.next = (at + 1) % count;
         Some(at)
@@ -293,7 +295,11 @@ impl<S: Sink> StreamTask<S> {
     /// Nothing is readable: the stream waits, or has ended with its last source.
     fn idle(&self) -> Turn {
         let had_some = !self.readers.is_empty();
-        if had_some && self.readers.iter().all(Option::is_none) { Turn::Ended } else { Turn::Drained }
+        if had_some && self.readers.iter().all(Option::is_none) {
+            Turn::Ended
+        } else {
+            Turn::Drained
+        }
     }
 
     fn read_from(
@@ -333,7 +339,7 @@ impl<S: Sink> StreamTask<S> {
             ReadState::Batch => {}
             ReadState::Empty => {
                 source.maybe_readable = false;
-                self.note_kernel_drops(engine);
+                self.note_kernel_drops(engine, false);
             }
             ReadState::Parked(reason) => return Turn::Parked(reason),
             ReadState::Error(error) => {
@@ -353,25 +359,27 @@ impl<S: Sink> StreamTask<S> {
     }
 
     fn close(&mut self, at: usize, engine: &mut GateGuard<'_, Engine<S>>) {
-        self.note_kernel_drops(engine);
-        self.readers[at] = None;
+        if let Some(mut source) = self.readers[at].take() {
+            self.past_drops += source.reader.kernel_drops(true);
+        }
+        self.note_kernel_drops(engine, false);
     }
 
-    fn note_kernel_drops(&mut self, engine: &mut GateGuard<'_, Engine<S>>) {
-        let drops = self.readers.iter_mut().flatten().map(|source| source.reader.kernel_drops());
-        let total = drops.sum();
+    fn note_kernel_drops(&mut self, engine: &mut GateGuard<'_, Engine<S>>, exact: bool) {
+        let drops =
+            self.readers.iter_mut().flatten().map(|source| source.reader.kernel_drops(exact));
+        let total = self.past_drops + drops.sum::<u64>();
         engine.counters().kernel_drops.raise(total);
     }
 
     fn take_added(&mut self) {
-        let mut added =
-            self.shared.control.added.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut added = self.shared.control.added.lock().unwrap_or_else(PoisonError::into_inner);
         self.readers.extend(added.drain(..).map(|reader| Some(Source::new(reader))));
     }
 
     fn start_draining(&mut self, engine: &mut GateGuard<'_, Engine<S>>, cx: &Cx<'_>) {
         if !std::mem::replace(&mut self.draining, true) {
-            self.note_kernel_drops(engine);
+            self.note_kernel_drops(engine, true);
             engine.flush(cx);
         }
     }
@@ -431,7 +439,7 @@ impl<S: Sink> Task for StreamTask<S> {
         let shared = Arc::clone(&self.shared);
         let mut engine = shared.gate.lock();
         if shared.control.stop.load(Ordering::Acquire) {
-            self.note_kernel_drops(&mut engine);
+            self.note_kernel_drops(&mut engine, true);
             drop(engine);
             // Whoever asked frees what is left, unless it was a callback on this worker.
             self.readers.clear();

@@ -162,12 +162,7 @@ impl WorkerBuilder {
             streams: AtomicUsize::new(0),
         });
         let (report, started) = mpsc::channel();
-        let run = Run {
-            shared: Arc::clone(&shared),
-            poll,
-            wait: self.wait,
-            tasks: Vec::new(),
-        };
+        let run = Run { shared: Arc::clone(&shared), poll, wait: self.wait, tasks: Vec::new() };
         let core = self.core;
         let thread = std::thread::Builder::new()
             .name(self.name.unwrap_or_else(|| "speadway".to_owned()))
@@ -330,8 +325,7 @@ impl Run {
     /// Carries out commands; true if the worker is to end.
     fn obey(&mut self) -> bool {
         let commands = {
-            let mut commands =
-                self.shared.commands.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut commands = self.shared.commands.lock().unwrap_or_else(PoisonError::into_inner);
             std::mem::take(&mut *commands)
         };
         for command in commands {

@@ -4,4 +4,4 @@ mod memory;
 mod udp;
 
 pub use memory::MemoryReader;
-pub use udp::{UdpReader, UdpReaderConfig};
+pub use udp::UdpReader;

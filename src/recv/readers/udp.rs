@@ -10,15 +10,6 @@ use crate::net::{
 };
 use crate::recv::{Flow, Inlet, ReadState, Reader, Watch};
 
-/// How a [`UdpReader`] receives.
-#[derive(Clone, Debug, Default)]
-#[non_exhaustive]
-#[must_use]
-pub struct UdpReaderConfig {
-    /// Batch size, largest datagram, and what is wanted beside the payload.
-    pub receiver: ReceiverConfig,
-}
-
 /// Reads datagrams, each one packet, from a UDP socket: unicast or multicast, IPv4 or IPv6.
 ///
 /// ```no_run
@@ -111,8 +102,8 @@ impl Reader for UdpReader {
         }
     }
 
-    fn kernel_drops(&mut self) -> u64 {
-        self.receiver.kernel_drops()
+    fn kernel_drops(&mut self, exact: bool) -> u64 {
+        if exact { self.receiver.poll_kernel_drops() } else { self.receiver.kernel_drops() }
     }
 
     fn describe(&self) -> String {
