@@ -4,9 +4,10 @@ use std::borrow::Cow;
 use std::error::Error;
 use std::fmt;
 
+use super::decode_error::DecodeError;
 use super::flavour::{BugCompat, Flavour};
 use super::ids;
-use super::packet::{DecodeError, Packet};
+use super::packet::Packet;
 use super::plan::{Placement, write_header};
 use super::pointer::ItemPointer;
 
@@ -329,3 +330,62 @@ impl fmt::Display for DescriptorEncodeError {
 }
 
 impl Error for DescriptorEncodeError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn descriptor(id: u64, shape: Vec<Option<u64>>, bits: u32) -> Descriptor {
+        let format = vec![FormatField { code: b'u', bits }];
+        Descriptor { id, name: b"n".to_vec(), shape, format, ..Descriptor::default() }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused() {
+        let narrow = Flavour::new(8).unwrap();
+        let encode = |descriptor: Descriptor, flavour| descriptor.encode(flavour).err();
+        assert_eq!(
+            encode(descriptor(256, vec![], 8), narrow),
+            Some(DescriptorEncodeError::Id { id: 256, max: 255 })
+        );
+        assert_eq!(
+            encode(descriptor(0, vec![], 8), Flavour::SPEAD_64_48),
+            Some(DescriptorEncodeError::Id { id: 0, max: 0x7fff })
+        );
+        assert_eq!(
+            encode(descriptor(1, vec![Some(256)], 8), narrow),
+            Some(DescriptorEncodeError::Dimension { size: 256, max: 255 })
+        );
+        assert_eq!(
+            encode(descriptor(1, vec![], 256), Flavour::new(56).unwrap()),
+            Some(DescriptorEncodeError::FormatBits { bits: 256, max: 255 })
+        );
+        let long = Descriptor { description: vec![b'x'; 300], ..descriptor(1, vec![], 8) };
+        assert_eq!(
+            encode(long, narrow),
+            Some(DescriptorEncodeError::TooLong { length: 309, max: 255 })
+        );
+    }
+
+    #[test]
+    fn what_is_no_descriptor_is_refused() {
+        let decode = |bytes: &[u8]| Descriptor::decode(bytes, BugCompat::NONE).unwrap_err();
+        assert_eq!(decode(b""), DescriptorError::Packet(DecodeError::TooSmall));
+        let good = descriptor(1, vec![], 8).encode(Flavour::SPEAD_64_48).unwrap();
+        let changed = |at: usize, byte: u8| {
+            let mut bytes = good.clone();
+            bytes[at] = byte;
+            decode(&bytes)
+        };
+        // The heap length, an item's address, and the id.
+        assert_eq!(changed(23, 200), DescriptorError::Incomplete);
+        assert_eq!(changed(63, 200), DescriptorError::Incomplete);
+        assert_eq!(changed(47, 0), DescriptorError::NoId);
+    }
+
+    #[test]
+    fn names_need_not_be_text() {
+        let name = b"caf\xe9".to_vec();
+        assert_eq!(Descriptor { name, ..Descriptor::default() }.name_lossy(), "caf\u{fffd}");
+    }
+}

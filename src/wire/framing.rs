@@ -49,3 +49,33 @@ pub fn frame(bytes: &[u8]) -> Framing {
         .and_then(|pointer| usize::try_from(pointer.value()).ok()?.checked_add(prefix))
         .map_or(Framing::Invalid, Framing::Size)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn packet(n_items: u8, pointers: &[u64]) -> Vec<u8> {
+        let mut bytes = vec![0x53, 0x04, 3, 5, 0, 0, 0, n_items];
+        bytes.extend(pointers.iter().flat_map(|pointer| pointer.to_be_bytes()));
+        bytes
+    }
+
+    #[test]
+    fn the_first_payload_length_counts() {
+        let bytes =
+            packet(3, &[0x0000_0400_0000_0001, 0x8000_0400_0000_0010, 0x8000_0400_0000_0020]);
+        assert_eq!(frame(&bytes), Framing::Size(8 + 3 * 8 + 0x10));
+    }
+
+    #[test]
+    fn without_a_payload_length_there_is_no_packet() {
+        assert_eq!(frame(&packet(0, &[])), Framing::Invalid);
+        assert_eq!(frame(&packet(1, &[0x8000_0100_0000_0001])), Framing::Invalid);
+    }
+
+    #[test]
+    fn pointers_are_awaited() {
+        assert_eq!(frame(&packet(2, &[0x8000_0400_0000_0010])), Framing::NeedMore(24));
+        assert_eq!(frame(&[]), Framing::NeedMore(8));
+    }
+}

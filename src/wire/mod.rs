@@ -35,6 +35,7 @@
 pub mod ctrl;
 pub mod ids;
 
+mod decode_error;
 mod descriptor;
 mod encode;
 mod flavour;
@@ -44,11 +45,12 @@ mod packet;
 mod plan;
 mod pointer;
 
+pub use decode_error::DecodeError;
 pub use descriptor::{Descriptor, DescriptorEncodeError, DescriptorError, FormatField};
 pub use encode::{EncodeItem, HeapEncoder, ItemValue, PayloadParts};
 pub use flavour::{BugCompat, BugCompatError, Flavour, FlavourError};
 pub use framing::{Framing, frame};
 pub use item_type::{ByteOrder, Element, ItemType, NumpyHeaderError, NumpyType};
-pub use packet::{DecodeError, Items, Packet, Pointers};
+pub use packet::{Items, Packet, Pointers};
 pub use plan::{EncodeError, HeapPlan, MIN_PACKET_SIZE};
 pub use pointer::{ItemPointer, PointerError};

@@ -1,10 +1,9 @@
 //! Decoding one packet, the hot path.
 
-use std::error::Error;
-use std::fmt;
 use std::iter::FusedIterator;
 use std::slice;
 
+use super::decode_error::DecodeError;
 use super::flavour::{Flavour, value_mask};
 use super::pointer::ItemPointer;
 use super::{ctrl, ids};
@@ -341,99 +340,103 @@ impl Iterator for Items<'_> {
 
 impl FusedIterator for Items<'_> {}
 
-/// Why bytes are not a packet.
-///
-/// Each reason has a dense [`index`](Self::index) and a stable [name](Self::as_str), so that a
-/// receiver can count them.
-///
-/// ```
-/// use speadway::wire::{DecodeError, Packet};
-///
-/// let mut counts = [0_u64; DecodeError::ALL.len()];
-/// if let Err(reason) = Packet::decode_datagram(b"not a packet") {
-///     counts[reason.index()] += 1;
-/// }
-/// assert_eq!(counts[DecodeError::BadMagic.index()], 1);
-/// ```
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
-pub enum DecodeError {
-    /// There are no bytes at all.
-    Empty,
-    /// Fewer than the 8 bytes of a header.
-    TooSmall,
-    /// The first two bytes are not 0x53 0x04.
-    BadMagic,
-    /// The width of item ids or heap addresses is 0.
-    BadFlavour,
-    /// The widths do not add up to 64 bits.
-    Not64Bit,
-    /// The bytes end within the item pointers.
-    ItemsOverflow,
-    /// There is no immediate HEAP_CNT, PAYLOAD_OFFSET or PAYLOAD_LENGTH.
-    MissingItems,
-    /// The bytes end within the payload.
-    PayloadOverflow,
-    /// The payload's end lies beyond HEAP_LENGTH.
-    HeapOverflow,
-    /// The datagram goes on after the payload.
-    SizeMismatch,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl DecodeError {
-    /// Every reason, in the order of [`index`](Self::index).
-    pub const ALL: [Self; 10] = [
-        Self::Empty,
-        Self::TooSmall,
-        Self::BadMagic,
-        Self::BadFlavour,
-        Self::Not64Bit,
-        Self::ItemsOverflow,
-        Self::MissingItems,
-        Self::PayloadOverflow,
-        Self::HeapOverflow,
-        Self::SizeMismatch,
-    ];
+    const HEAP_CNT: u64 = 0x8000_0100_0000_0009;
+    const HEAP_LENGTH: u64 = 0x8000_0200_0000_0004;
+    const PAYLOAD_OFFSET: u64 = 0x8000_0300_0000_0001;
+    const PAYLOAD_LENGTH: u64 = 0x8000_0400_0000_0003;
 
-    /// A stable name in snake case, for counters.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Empty => "empty",
-            Self::TooSmall => "too_small",
-            Self::BadMagic => "bad_magic",
-            Self::BadFlavour => "bad_flavour",
-            Self::Not64Bit => "not_64_bit",
-            Self::ItemsOverflow => "items_overflow",
-            Self::MissingItems => "missing_items",
-            Self::PayloadOverflow => "payload_overflow",
-            Self::HeapOverflow => "heap_overflow",
-            Self::SizeMismatch => "size_mismatch",
-        }
+    /// A SPEAD-64-40 packet with a payload of 3 bytes.
+    fn packet(pointers: &[u64]) -> Vec<u8> {
+        let mut bytes = vec![0x53, 0x04, 3, 5, 0, 0, 0, pointers.len() as u8];
+        bytes.extend(pointers.iter().flat_map(|pointer| pointer.to_be_bytes()));
+        bytes.extend([1, 2, 3]);
+        bytes
     }
 
-    /// The reason's place in [`ALL`](Self::ALL).
-    #[inline]
-    pub const fn index(self) -> usize {
-        self as usize
+    fn whole() -> Vec<u8> {
+        packet(&[HEAP_CNT, HEAP_LENGTH, PAYLOAD_OFFSET, PAYLOAD_LENGTH])
+    }
+
+    fn error(bytes: &[u8]) -> Option<DecodeError> {
+        Packet::decode_datagram(bytes).err()
+    }
+
+    #[test]
+    fn each_rule_has_its_error() {
+        let changed = |at: usize, byte: u8| {
+            let mut bytes = whole();
+            bytes[at] = byte;
+            error(&bytes)
+        };
+        assert_eq!(error(&whole()), None);
+        assert_eq!(error(&[]), Some(DecodeError::Empty));
+        assert_eq!(error(&whole()[..7]), Some(DecodeError::TooSmall));
+        assert_eq!(changed(0, 0x54), Some(DecodeError::BadMagic));
+        assert_eq!(changed(1, 3), Some(DecodeError::BadMagic));
+        assert_eq!(changed(2, 0), Some(DecodeError::BadFlavour));
+        assert_eq!(changed(3, 0), Some(DecodeError::BadFlavour));
+        assert_eq!(changed(3, 4), Some(DecodeError::Not64Bit));
+        assert_eq!(changed(3, 255), Some(DecodeError::Not64Bit));
+        assert_eq!(changed(7, 5), Some(DecodeError::ItemsOverflow));
+        assert_eq!(changed(7, 3), Some(DecodeError::MissingItems));
+        assert_eq!(error(&whole()[..42]), Some(DecodeError::PayloadOverflow));
+        assert_eq!(changed(31, 2), Some(DecodeError::HeapOverflow));
+        assert_eq!(changed(39, 2), Some(DecodeError::SizeMismatch));
+    }
+
+    #[test]
+    fn heap_length_is_optional() {
+        let bytes = packet(&[HEAP_CNT, PAYLOAD_OFFSET, PAYLOAD_LENGTH]);
+        assert_eq!(Packet::decode(&bytes).unwrap().heap_length(), None);
+    }
+
+    #[test]
+    fn the_last_of_repeated_items_counts() {
+        let bytes = packet(&[
+            HEAP_CNT,
+            PAYLOAD_OFFSET,
+            0x8000_0400_0000_0002,
+            PAYLOAD_LENGTH,
+            1,
+            HEAP_CNT + 1,
+        ]);
+        let packet = Packet::decode_datagram(&bytes).unwrap();
+        assert_eq!((packet.heap_cnt(), packet.payload().len()), (10, 3));
+        assert_eq!(packet.immediate(ids::HEAP_CNT), Some(10));
+        assert_eq!(packet.items().map(ItemPointer::raw).collect::<Vec<_>>(), [1]);
+        assert_eq!(packet.pointers().len(), 6);
+    }
+
+    #[test]
+    fn addressed_pointers_with_special_ids_are_nothing() {
+        let addressed = HEAP_CNT & !(1 << 63);
+        let bytes = packet(&[PAYLOAD_OFFSET, PAYLOAD_LENGTH, addressed]);
+        assert_eq!(error(&bytes), Some(DecodeError::MissingItems));
+        let bytes = packet(&[addressed, HEAP_CNT, PAYLOAD_OFFSET, PAYLOAD_LENGTH]);
+        assert_eq!(Packet::decode(&bytes).unwrap().items().count(), 0);
+    }
+
+    #[test]
+    fn only_an_immediate_stop_stops() {
+        let with = |pointer| {
+            let bytes = packet(&[HEAP_CNT, PAYLOAD_OFFSET, PAYLOAD_LENGTH, pointer]);
+            Packet::decode(&bytes).unwrap().is_stop()
+        };
+        assert!(with(0x8000_0600_0000_0002));
+        assert!(!with(0x8000_0600_0000_0000));
+        assert!(!with(0x0000_0600_0000_0002));
+    }
+
+    #[test]
+    fn bytes_may_go_on_after_a_packet() {
+        let mut bytes = whole();
+        bytes.extend(whole());
+        let packet = Packet::decode(&bytes).unwrap();
+        assert_eq!(packet.bytes(), whole());
+        assert_eq!(error(&bytes), Some(DecodeError::SizeMismatch));
     }
 }
-
-impl fmt::Display for DecodeError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Empty => "the packet is empty",
-            Self::TooSmall => "the packet is smaller than its 8-byte header",
-            Self::BadMagic => "the packet does not start with the SPEAD magic and version 0x5304",
-            Self::BadFlavour => "the packet declares item ids or heap addresses of 0 bytes",
-            Self::Not64Bit => "the packet is not of a SPEAD-64 flavour",
-            Self::ItemsOverflow => "the packet ends within its item pointers",
-            Self::MissingItems => {
-                "the packet has no immediate HEAP_CNT, PAYLOAD_OFFSET or PAYLOAD_LENGTH"
-            }
-            Self::PayloadOverflow => "the packet ends within its payload",
-            Self::HeapOverflow => "the packet's payload ends beyond the heap length it gives",
-            Self::SizeMismatch => "the datagram is longer than the packet in it",
-        })
-    }
-}
-
-impl Error for DecodeError {}
