@@ -1,1 +1,3 @@
+//! The `speadway` command.
+
 fn main() {}
