@@ -185,7 +185,7 @@ impl Descriptor {
         }
         let placement = Placement { heap_cnt: 1, heap_length: length as u64, payload: 0..length };
         let mut bytes = Vec::new();
-        write_header(&mut bytes, flavour, &placement, &pointers);
+        write_header(&mut bytes, flavour, &placement, &pointers, None);
         bytes.extend(parts.into_iter().flat_map(|(_, value)| value));
         Ok(bytes)
     }

@@ -48,11 +48,13 @@ const MAX_POINTERS: usize = u16::MAX as usize - 4;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug)]
-pub struct HeapPlan {
+pub struct HeapPlan<P = Vec<ItemPointer>> {
     flavour: Flavour,
     heap_cnt: u64,
     packet_size: usize,
-    pointers: Vec<ItemPointer>,
+    pointers: P,
+    /// Tells padding off from the last item; follows the other pointers.
+    null: Option<ItemPointer>,
     pointers_per_packet: usize,
     repeat_pointers: bool,
     payload_length: usize,
@@ -60,9 +62,9 @@ pub struct HeapPlan {
     next_offset: usize,
 }
 
-impl HeapPlan {
+impl<P: AsRef<[ItemPointer]>> HeapPlan<P> {
     /// Plans a heap whose items have these pointers, in this order, and this many bytes of
-    /// payload in all. Packets have at most `max_packet_size` bytes, rounded down to a multiple
+    /// payload in all. The pointers may be owned, borrowed or shared; nothing is allocated. Packets have at most `max_packet_size` bytes, rounded down to a multiple
     /// of 8.
     ///
     /// # Errors
@@ -72,10 +74,11 @@ impl HeapPlan {
         flavour: Flavour,
         heap_cnt: u64,
         max_packet_size: usize,
-        mut pointers: Vec<ItemPointer>,
+        owned_pointers: P,
         payload_length: usize,
         repeat_pointers: bool,
     ) -> Result<Self, EncodeError> {
+        let pointers = owned_pointers.as_ref();
         let packet_size = max_packet_size - max_packet_size % 8;
         let pointers_per_packet = pointers_per_packet(packet_size)?;
         if repeat_pointers && pointers.len() >= pointers_per_packet {
@@ -98,15 +101,16 @@ impl HeapPlan {
         if padded_length as u64 > max {
             return Err(EncodeError::HeapTooLong { length: padded_length as u64, max });
         }
-        if padded_length > payload_length {
-            let null = ItemPointer::addressed(flavour, ids::NULL, payload_length as u64);
-            pointers.push(null.map_err(EncodeError::Pointer)?);
-        }
+        let null = (padded_length > payload_length)
+            .then(|| ItemPointer::addressed(flavour, ids::NULL, payload_length as u64))
+            .transpose()
+            .map_err(EncodeError::Pointer)?;
         Ok(Self {
             flavour,
             heap_cnt,
             packet_size,
-            pointers,
+            pointers: owned_pointers,
+            null,
             pointers_per_packet,
             repeat_pointers,
             payload_length: padded_length,
@@ -118,6 +122,20 @@ impl HeapPlan {
     /// The heap's payload in bytes, padding included.
     pub fn payload_length(&self) -> usize {
         self.payload_length
+    }
+
+    /// The bytes of all packets that are still to come, headers included.
+    pub fn remaining_bytes(&self) -> u64
+    where
+        P: Clone,
+    {
+        let (mut plan, mut bytes) = (self.clone(), 0);
+        while !plan.is_finished() {
+            let pointers = plan.take_pointers().len();
+            let part = plan.take_payload(pointers);
+            bytes += (PREFIX_BYTES + 8 * pointers + part.len()) as u64;
+        }
+        bytes
     }
 
     /// Whether all packets were taken.
@@ -132,25 +150,32 @@ impl HeapPlan {
             return None;
         }
         let pointers = self.take_pointers();
-        let n_pointers = pointers.len();
-        let room = self.packet_size - PREFIX_BYTES - 8 * n_pointers;
-        let start = self.next_offset;
-        let end = self.payload_length.min(start.saturating_add(room));
+        let payload = self.take_payload(pointers.len());
         let placement = Placement {
             heap_cnt: self.heap_cnt,
             heap_length: self.payload_length as u64,
-            payload: start..end,
+            payload: payload.clone(),
         };
-        let pointers = self.pointers.get(pointers).unwrap_or_default();
-        write_header(header, self.flavour, &placement, pointers);
-        self.next_offset = end;
-        Some(start..end)
+        let own = self.pointers.as_ref();
+        let null = self.null.filter(|_| pointers.contains(&own.len()));
+        let pointers = own.get(pointers.start..pointers.end.min(own.len())).unwrap_or_default();
+        write_header(header, self.flavour, &placement, pointers, null);
+        Some(payload)
+    }
+
+    /// Which bytes of the payload go in the next packet, beside so many pointers.
+    fn take_payload(&mut self, pointers: usize) -> Range<usize> {
+        let room = self.packet_size - PREFIX_BYTES - 8 * pointers;
+        let start = self.next_offset;
+        self.next_offset = self.payload_length.min(start.saturating_add(room));
+        start..self.next_offset
     }
 
     /// Which pointers go in the next packet.
     fn take_pointers(&mut self) -> Range<usize> {
         let first = self.next_pointer;
-        let last = self.pointers.len().min(first + self.pointers_per_packet);
+        let all = self.pointers.as_ref().len() + usize::from(self.null.is_some());
+        let last = all.min(first + self.pointers_per_packet);
         if !self.repeat_pointers {
             self.next_pointer = last;
         }
@@ -173,11 +198,13 @@ pub(super) fn write_header(
     flavour: Flavour,
     placement: &Placement,
     pointers: &[ItemPointer],
+    null: Option<ItemPointer>,
 ) {
-    header.reserve(PREFIX_BYTES + 8 * pointers.len());
+    let count = 4 + pointers.len() + usize::from(null.is_some());
+    header.reserve(HEADER_BYTES + 8 * count);
     header.extend(MAGIC_VERSION);
     header.extend([flavour.item_id_bytes(), flavour.heap_address_bytes(), 0, 0]);
-    header.extend(((4 + pointers.len()) as u16).to_be_bytes());
+    header.extend((count as u16).to_be_bytes());
     let specials = [
         (ids::HEAP_CNT, placement.heap_cnt),
         (ids::HEAP_LENGTH, placement.heap_length),
@@ -188,7 +215,7 @@ pub(super) fn write_header(
         let raw = 1 << 63 | id << flavour.heap_address_bits() | value;
         header.extend(raw.to_be_bytes());
     }
-    for pointer in pointers {
+    for pointer in pointers.iter().chain(&null) {
         header.extend(pointer.to_be_bytes());
     }
 }
