@@ -1,0 +1,172 @@
+//! Packets ready to go: their headers in scratch memory, their payload where it lies.
+
+use std::io::IoSlice;
+use std::ops::Range;
+
+use super::heap::Heap;
+use crate::net::PacketParts;
+
+/// Packets handed to a transport in one call; the most that one GSO message can carry.
+pub(crate) const BATCH: usize = 64;
+
+/// Pieces of payload that a packet is sent from. One with more has its payload copied together:
+/// so many pieces are small, and copying small things is cheaper than describing them.
+const PIECES: usize = 4;
+
+/// Packets that were made but not sent yet. They name their payload by heap and piece, so that
+/// they can wait while the queue moves on.
+#[derive(Debug, Default)]
+pub(crate) struct Batch {
+    scratch: Vec<u8>,
+    packets: Vec<Made>,
+    /// How many of `packets` have gone.
+    sent: usize,
+}
+
+/// One packet.
+#[derive(Clone, Debug)]
+pub(crate) struct Made {
+    /// The number of the request it belongs to.
+    pub(crate) request: u64,
+    /// Which of the request's heaps.
+    pub(crate) heap: usize,
+    pub(crate) substream: usize,
+    pub(crate) rate: f64,
+    pub(crate) len: usize,
+    header: Range<usize>,
+    payload: Range<usize>,
+    first_piece: usize,
+    pieces: usize,
+}
+
+impl Batch {
+    /// Packets that are still to be sent.
+    pub(crate) fn waiting(&self) -> &[Made] {
+        &self.packets[self.sent..]
+    }
+
+    /// Bytes of the packets that are still to be sent.
+    pub(crate) fn bytes(&self) -> usize {
+        self.waiting().iter().map(|made| made.len).sum()
+    }
+
+    /// Forgets packets that were sent.
+    pub(crate) fn advance(&mut self, sent: usize) {
+        self.sent += sent;
+        if self.sent >= self.packets.len() {
+            self.clear();
+        }
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.packets.clear();
+        self.scratch.clear();
+        self.sent = 0;
+    }
+
+    /// Drops packets of heaps that will not be sent any further.
+    pub(crate) fn drop_waiting(&mut self, unwanted: impl Fn(&Made) -> bool) {
+        let mut at = 0;
+        let sent = self.sent;
+        self.packets.retain(|made| {
+            at += 1;
+            at <= sent || !unwanted(made)
+        });
+        self.advance(0);
+    }
+
+    /// Where headers are written.
+    pub(crate) fn scratch(&mut self) -> &mut Vec<u8> {
+        &mut self.scratch
+    }
+
+    /// Adds the packet whose header has just been written from `header` of the scratch on, with
+    /// this part of the heap's payload.
+    pub(crate) fn add(
+        &mut self,
+        (request, heap_number, substream, rate): (u64, usize, usize, f64),
+        heap: &Heap,
+        header: usize,
+        payload: Range<usize>,
+    ) {
+        let first_piece = heap.piece_at(payload.start);
+        let mut pieces = 0;
+        let mut covered = 0;
+        while covered < payload.len() && pieces <= PIECES {
+            let cut = heap.cut(first_piece + pieces, &payload);
+            if cut.is_empty() {
+                break;
+            }
+            covered += cut.len();
+            pieces += 1;
+        }
+        if covered < payload.len() {
+            // Too many pieces, or padding, which is zeros and lies nowhere.
+            let filled = self.scratch.len() + payload.len();
+            for piece in first_piece.. {
+                let cut = heap.cut(piece, &payload);
+                if cut.is_empty() {
+                    break;
+                }
+                self.scratch.extend_from_slice(cut);
+            }
+            self.scratch.resize(filled, 0);
+            pieces = 0;
+        }
+        let header = header..self.scratch.len();
+        let len = header.len() + if pieces > 0 { payload.len() } else { 0 };
+        self.packets.push(Made {
+            request,
+            heap: heap_number,
+            substream,
+            rate,
+            len,
+            header,
+            payload,
+            first_piece,
+            pieces,
+        });
+    }
+
+    /// Calls `send` with the next packets that go to one destination, at most `limit` bytes of them
+    /// but at least one. `heap_of` finds the heap of a packet.
+    pub(crate) fn offer<'a, R>(
+        &'a self,
+        limit: usize,
+        heap_of: impl Fn(&Made) -> &'a Heap,
+        send: impl FnOnce(usize, &[PacketParts<'_>]) -> R,
+    ) -> Option<R> {
+        let waiting = self.waiting();
+        let substream = waiting.first()?.substream;
+        let mut bytes = 0;
+        let fits = |made: &&Made| {
+            bytes += made.len;
+            made.substream == substream && (bytes <= limit || bytes == made.len)
+        };
+        let count = waiting.iter().take(BATCH).take_while(fits).count();
+        let mut slices = [IoSlice::new(&[]); BATCH * PIECES];
+        let mut ends = [0; BATCH];
+        let mut used = 0;
+        for (made, end) in waiting[..count].iter().zip(&mut ends) {
+            // The first piece has a field of its own.
+            for piece in 1..made.pieces {
+                let cut = heap_of(made).cut(made.first_piece + piece, &made.payload);
+                slices[used] = IoSlice::new(cut);
+                used += 1;
+            }
+            *end = used;
+        }
+        let mut parts = [PacketParts::default(); BATCH];
+        let mut start = 0;
+        for ((made, part), &end) in waiting[..count].iter().zip(&mut parts).zip(&ends) {
+            let payload = match made.pieces {
+                0 => &[],
+                _ => heap_of(made).cut(made.first_piece, &made.payload),
+            };
+            let header = &self.scratch[made.header.clone()];
+            *part = PacketParts::new(header, payload).with_more(&slices[start..end]);
+            start = end;
+        }
+        Some(send(substream, &parts[..count]))
+    }
+}

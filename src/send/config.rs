@@ -1,0 +1,158 @@
+//! How streams send.
+
+use std::fmt;
+
+use crate::wire::MIN_PACKET_SIZE;
+
+/// The largest packet unless configured, in bytes of UDP payload: what fits Ethernet's 1500 over
+/// IPv4.
+pub const DEFAULT_MAX_PACKET_SIZE: usize = 1472;
+
+/// Heaps that may wait unless configured.
+pub const DEFAULT_MAX_HEAPS: usize = 4;
+
+/// Bytes sent in one go before looking at the clock, unless configured.
+pub const DEFAULT_BURST_SIZE: usize = 65536;
+
+/// How much faster than the rate a stream may be to make up for delays, unless configured.
+pub const DEFAULT_BURST_RATE_RATIO: f64 = 1.05;
+
+/// How a stream sends. The defaults are the reference's.
+///
+/// ```
+/// use speadway::send::SendConfig;
+/// // 10 Gb/s of packets with 8972 bytes each.
+/// let config = SendConfig::default().max_packet_size(8972).rate(10e9 / 8.0);
+/// ```
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct SendConfig {
+    pub(crate) max_packet_size: usize,
+    pub(crate) rate: f64,
+    pub(crate) burst_size: usize,
+    pub(crate) max_heaps: usize,
+    pub(crate) burst_rate_ratio: f64,
+    pub(crate) pacing: Pacing,
+}
+
+/// Who keeps the rate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Pacing {
+    /// The worker, by a timer between bursts.
+    #[default]
+    Software,
+    /// The kernel, which spreads packets evenly (`SO_MAX_PACING_RATE`). It does so only where the
+    /// interface has the `fq` queueing discipline, and counts the network's headers too.
+    Kernel,
+}
+
+impl Default for SendConfig {
+    fn default() -> Self {
+        Self {
+            max_packet_size: DEFAULT_MAX_PACKET_SIZE,
+            rate: 0.0,
+            burst_size: DEFAULT_BURST_SIZE,
+            max_heaps: DEFAULT_MAX_HEAPS,
+            burst_rate_ratio: DEFAULT_BURST_RATE_RATIO,
+            pacing: Pacing::Software,
+        }
+    }
+}
+
+impl SendConfig {
+    /// The largest packet in bytes (1472), rounded down to a multiple of 8; at least 56.
+    pub fn max_packet_size(mut self, bytes: usize) -> Self {
+        self.max_packet_size = bytes;
+        self
+    }
+
+    /// Bytes of packets a second; 0 is as fast as it goes (the default).
+    pub fn rate(mut self, bytes_per_second: f64) -> Self {
+        self.rate = bytes_per_second;
+        self
+    }
+
+    /// Bytes sent in one go before looking at the clock (65536).
+    pub fn burst_size(mut self, bytes: usize) -> Self {
+        self.burst_size = bytes;
+        self
+    }
+
+    /// Heaps, or groups of heaps, that may wait to be sent (4).
+    pub fn max_heaps(mut self, heaps: usize) -> Self {
+        self.max_heaps = heaps;
+        self
+    }
+
+    /// How much faster than the rate the stream may be to make up for delays (1.05).
+    pub fn burst_rate_ratio(mut self, ratio: f64) -> Self {
+        self.burst_rate_ratio = ratio;
+        self
+    }
+
+    /// Who keeps the rate (the worker).
+    pub fn pacing(mut self, pacing: Pacing) -> Self {
+        self.pacing = pacing;
+        self
+    }
+
+    pub(crate) fn check(&self) -> Result<(), SendConfigError> {
+        if self.max_packet_size < MIN_PACKET_SIZE {
+            return Err(SendConfigError::PacketSize(self.max_packet_size));
+        }
+        if !rate_is_valid(self.rate) {
+            return Err(SendConfigError::Rate(self.rate));
+        }
+        if !self.burst_rate_ratio.is_finite() || self.burst_rate_ratio < 1.0 {
+            return Err(SendConfigError::BurstRateRatio(self.burst_rate_ratio));
+        }
+        if self.max_heaps == 0 {
+            return Err(SendConfigError::MaxHeaps);
+        }
+        Ok(())
+    }
+}
+
+pub(crate) fn rate_is_valid(rate: f64) -> bool {
+    rate.is_finite() && rate >= 0.0
+}
+
+/// Why a stream cannot be made.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum SendConfigError {
+    /// Packets are too small to carry a heap.
+    PacketSize(usize),
+    /// The rate is negative or no number.
+    Rate(f64),
+    /// The burst rate is below the rate, or no number.
+    BurstRateRatio(f64),
+    /// No heap could ever be sent.
+    MaxHeaps,
+    /// There is nowhere to send to.
+    NoDestination,
+    /// The memory for the queue is not to be had.
+    QueueTooLarge(usize),
+}
+
+impl fmt::Display for SendConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::PacketSize(bytes) => {
+                write!(f, "max_packet_size is {bytes} B, at least {MIN_PACKET_SIZE} are needed")
+            }
+            Self::Rate(rate) => {
+                write!(f, "a rate of {rate} B/s is impossible: 0 or more, 0 being unlimited")
+            }
+            Self::BurstRateRatio(ratio) => {
+                write!(f, "a burst_rate_ratio of {ratio} is impossible: it must be 1 or more")
+            }
+            Self::MaxHeaps => f.write_str("max_heaps must be at least 1"),
+            Self::NoDestination => f.write_str("a stream needs at least one destination"),
+            Self::QueueTooLarge(heaps) => write!(f, "no memory for a queue of {heaps} heaps"),
+        }
+    }
+}
+
+impl std::error::Error for SendConfigError {}

@@ -1,0 +1,365 @@
+//! The handle to a send stream.
+
+use std::fmt;
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+use std::time::{Duration, Instant};
+
+use super::config::{Pacing, SendConfig, SendConfigError, rate_is_valid};
+use super::request::{Cell, Completion, GroupMode, HeapRef, Request, SendError, Ticket, Work};
+use super::task::SendTask;
+use super::transport::Transport;
+use crate::recv::{Counter, Worker};
+use crate::ring::{Ring, TryPushError};
+use crate::wire::EncodeError;
+
+/// A stream that sends heaps, in the order they are given to it, from a worker.
+///
+/// Heaps wait in a queue of `max_heaps`. Closing or dropping the stream sends what waits first.
+///
+/// ```
+/// use speadway::recv::Worker;
+/// use speadway::send::transport::BytesTransport;
+/// use speadway::send::{Heap, SendConfig, SendStream};
+/// use speadway::wire::Flavour;
+///
+/// let (transport, received) = BytesTransport::new();
+/// let stream = SendStream::start(&Worker::new()?, transport, SendConfig::default())?;
+/// let heap = Heap::new(Flavour::default()).item(0x3300, vec![7; 5000])?;
+/// let bytes = stream.ticket(heap)?.wait()?; // or `.await`
+/// assert_eq!(received.take().len() as u64, bytes);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct SendStream {
+    shared: Arc<Shared>,
+    queue: Ring<Request>,
+    submit: Mutex<Submit>,
+    waker: Waker,
+    substreams: usize,
+    /// Keeps the worker's thread alive.
+    worker: Worker,
+}
+
+/// Gives out heap counts, and keeps the order of the queue.
+#[derive(Debug)]
+struct Submit {
+    next_cnt: u64,
+    step: u64,
+}
+
+/// What a stream's handle and its task share.
+pub(crate) struct Shared {
+    pub(crate) stats: Counters,
+    pub(crate) started: Instant,
+    abort: AtomicBool,
+    last_error: Mutex<Option<SendError>>,
+    ended: Mutex<bool>,
+    end: Condvar,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) heaps: Counter,
+    pub(crate) packets: Counter,
+    pub(crate) bytes: Counter,
+    pub(crate) batches: Counter,
+    pub(crate) would_block: Counter,
+    pub(crate) errors: Counter,
+}
+
+/// A send stream's counters.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct SendStats {
+    /// Heaps sent whole.
+    pub heaps: u64,
+    /// Packets sent.
+    pub packets: u64,
+    /// Bytes of packets sent: SPEAD headers included, those of the network not.
+    pub bytes: u64,
+    /// Calls to the transport that sent something.
+    pub batches: u64,
+    /// Times the transport had no room.
+    pub would_block: u64,
+    /// Heaps or lists of heaps that failed.
+    pub errors: u64,
+}
+
+impl Shared {
+    fn lock_ended(&self) -> MutexGuard<'_, bool> {
+        self.ended.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn is_aborted(&self) -> bool {
+        self.abort.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn end(&self) {
+        *self.lock_ended() = true;
+        self.end.notify_all();
+    }
+
+    pub(crate) fn note_error(&self, error: &SendError) {
+        let mut last = self.last_error.lock().unwrap_or_else(PoisonError::into_inner);
+        *last = Some(error.clone());
+    }
+
+    /// The transport is broken as a whole.
+    pub(crate) fn fail(&self, error: io::Error) {
+        log::error!("a send stream's transport does not work: {error}");
+        self.note_error(&SendError::Transport(Arc::new(error)));
+    }
+}
+
+impl SendStream {
+    /// Starts a stream on `worker`.
+    ///
+    /// # Errors
+    /// If the configuration is impossible, or the transport has no destination.
+    pub fn start(
+        worker: &Worker,
+        mut transport: impl Transport + 'static,
+        mut config: SendConfig,
+    ) -> Result<Self, SendConfigError> {
+        config.check()?;
+        let substreams = transport.substreams();
+        if substreams == 0 {
+            return Err(SendConfigError::NoDestination);
+        }
+        if config.pacing == Pacing::Kernel && config.rate > 0.0 {
+            match transport.set_kernel_rate(config.rate) {
+                Ok(()) => config.rate = 0.0,
+                Err(error) => log::warn!("{error}; the worker keeps the rate instead"),
+            }
+        }
+        let queue = Ring::new(config.max_heaps)
+            .map_err(|_| SendConfigError::QueueTooLarge(config.max_heaps))?;
+        let shared = Arc::new(Shared {
+            stats: Counters::default(),
+            started: Instant::now(),
+            abort: AtomicBool::new(false),
+            last_error: Mutex::default(),
+            ended: Mutex::default(),
+            end: Condvar::new(),
+        });
+        let flag = worker.task_waker();
+        let waker = Waker::from(Arc::clone(&flag));
+        let task =
+            SendTask::new(Arc::clone(&shared), queue.clone(), Box::new(transport), config);
+        worker.add(Box::new(task), flag);
+        let submit = Mutex::new(Submit { next_cnt: 1, step: 1 });
+        Ok(Self { shared, queue, submit, waker, substreams, worker: worker.clone() })
+    }
+
+    /// Heaps without a number of their own get `next`, `next + step`, ... (1, 2, ...). They start
+    /// over where the flavour's address bits end.
+    pub fn set_cnt_sequence(&self, next: u64, step: u64) {
+        *self.lock() = Submit { next_cnt: next, step };
+    }
+
+    /// How many destinations there are.
+    #[must_use]
+    pub fn substreams(&self) -> usize {
+        self.substreams
+    }
+
+    /// Queues a heap; nobody waits for it, but [`flush`](Self::flush) and
+    /// [`last_error`](Self::last_error) tell.
+    ///
+    /// # Errors
+    /// If it cannot be sent as asked; [`SendError::QueueFull`] if there is no room now.
+    pub fn send(&self, heap: impl Into<HeapRef>) -> Result<(), SendError> {
+        self.submit(Work::One(heap.into()), Completion::Silent)
+    }
+
+    /// As [`send`](Self::send), and waits while the queue is full.
+    ///
+    /// # Errors
+    /// If it cannot be sent as asked.
+    pub fn send_waiting(&self, heap: impl Into<HeapRef>) -> Result<(), SendError> {
+        let heap = heap.into();
+        loop {
+            match self.send(heap.clone()) {
+                Err(SendError::QueueFull) => self.wait_for_space(),
+                result => return result,
+            }
+        }
+    }
+
+    /// Queues a heap, whose completion can be waited for or awaited.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub fn ticket(&self, heap: impl Into<HeapRef>) -> Result<Ticket, SendError> {
+        self.submit_with_ticket(Work::One(heap.into()))
+    }
+
+    /// Queues a heap, and has `done` called on the worker when it has been sent (with the bytes of
+    /// its packets) or could not be.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send); `done` is not called then.
+    pub fn send_then(
+        &self,
+        heap: impl Into<HeapRef>,
+        done: impl FnOnce(Result<u64, SendError>) + Send + 'static,
+    ) -> Result<(), SendError> {
+        self.submit(Work::One(heap.into()), Completion::Call(Box::new(done)))
+    }
+
+    /// Queues a list of heaps, which is completed as one. The same list may be sent again and
+    /// again, at no cost per heap.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send), and if the list is empty. None of the heaps is sent then.
+    pub fn send_list(&self, heaps: &Arc<[HeapRef]>, mode: GroupMode) -> Result<Ticket, SendError> {
+        self.submit_with_ticket(Work::Many(Arc::clone(heaps), mode))
+    }
+
+    /// Waits until everything queued so far has been sent or has failed.
+    ///
+    /// # Errors
+    /// If the stream is closed or was aborted.
+    pub fn flush(&self) -> Result<(), SendError> {
+        loop {
+            match self.submit_with_ticket(Work::Barrier) {
+                Err(SendError::QueueFull) => self.wait_for_space(),
+                Err(error) => return Err(error),
+                Ok(ticket) => return ticket.wait().map(|_| ()),
+            }
+        }
+    }
+
+    /// Blocks until there is room in the queue, or the stream is closed.
+    pub fn wait_for_space(&self) {
+        self.queue.wait_for_space();
+    }
+
+    /// The error of the heap that failed last, since the last time this was asked.
+    #[must_use]
+    pub fn last_error(&self) -> Option<SendError> {
+        self.shared.last_error.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// The stream's counters.
+    #[must_use]
+    pub fn stats(&self) -> SendStats {
+        let counters = &self.shared.stats;
+        SendStats {
+            heaps: counters.heaps.get(),
+            packets: counters.packets.get(),
+            bytes: counters.bytes.get(),
+            batches: counters.batches.get(),
+            would_block: counters.would_block.get(),
+            errors: counters.errors.get(),
+        }
+    }
+
+    /// Takes no more heaps, sends those that wait, and returns when they are gone.
+    pub fn close(&self) {
+        self.queue.close();
+        self.wait_for_end();
+    }
+
+    /// Ends the stream at once: heaps that are not sent yet complete with [`SendError::Aborted`].
+    pub fn abort(&self) {
+        self.queue.close();
+        self.shared.abort.store(true, Ordering::Release);
+        self.waker.wake_by_ref();
+        self.wait_for_end();
+    }
+
+    /// The worker that the stream runs on.
+    #[must_use]
+    pub fn worker(&self) -> &Worker {
+        &self.worker
+    }
+
+    fn wait_for_end(&self) {
+        if crate::recv::on_worker() {
+            return; // it might be this stream's own; there closing is a request
+        }
+        let mut ended = self.shared.lock_ended();
+        while !*ended {
+            // The queue's end wakes the task; waking it again does no harm.
+            let (guard, _) = self
+                .shared
+                .end
+                .wait_timeout(ended, Duration::from_secs(1))
+                .unwrap_or_else(PoisonError::into_inner);
+            ended = guard;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Submit> {
+        self.submit.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn submit_with_ticket(&self, work: Work) -> Result<Ticket, SendError> {
+        let cell = Arc::new(Cell::default());
+        self.submit(work, Completion::Ticket(Arc::clone(&cell)))?;
+        Ok(Ticket { cell })
+    }
+
+    fn submit(&self, work: Work, done: Completion) -> Result<(), SendError> {
+        let numbered = self.check(&work)?;
+        let mut submit = self.lock();
+        let (next_cnt, step) = (submit.next_cnt, submit.step);
+        match self.queue.try_push(Request { work, next_cnt, step, done }) {
+            Ok(()) => {
+                submit.next_cnt = next_cnt.wrapping_add(step.wrapping_mul(numbered));
+                Ok(())
+            }
+            Err(TryPushError::Full(request)) => Err(refuse(request, SendError::QueueFull)),
+            Err(TryPushError::Closed(request)) => Err(refuse(request, SendError::Closed)),
+        }
+    }
+
+    /// Checks what is asked for; says how many heaps the stream has to number.
+    fn check(&self, work: &Work) -> Result<u64, SendError> {
+        let heaps = work.heaps();
+        if heaps.is_empty() && !matches!(work, Work::Barrier) {
+            return Err(SendError::EmptyList);
+        }
+        let mut numbered = 0;
+        for heap in heaps {
+            if heap.substream >= self.substreams {
+                let count = self.substreams;
+                return Err(SendError::Substream { substream: heap.substream, count });
+            }
+            if let Some(rate) = heap.rate.filter(|&rate| !rate_is_valid(rate)) {
+                return Err(SendError::Rate(rate));
+            }
+            let max = heap.heap.flavour().max_value();
+            match heap.cnt {
+                Some(heap_cnt) if heap_cnt > max => {
+                    return Err(SendError::Encode(EncodeError::HeapCnt { heap_cnt, max }));
+                }
+                Some(_) => {}
+                None => numbered += 1,
+            }
+        }
+        Ok(numbered)
+    }
+}
+
+/// A request that was not queued: its completion is not called, the caller is told instead.
+fn refuse(mut request: Request, error: SendError) -> SendError {
+    request.done = Completion::Silent;
+    error
+}
+
+impl Drop for SendStream {
+    /// Sends what waits, as [`close`](Self::close) does.
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl fmt::Debug for SendStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SendStream").field("stats", &self.stats()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,336 @@
+//! A send stream on its worker: requests in, packets out.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Instant;
+
+use mio::Token;
+
+use super::batch::{BATCH, Batch};
+use super::config::SendConfig;
+use super::heap::{Heap, Plan};
+use super::pacer::Pacer;
+use super::request::{Completion, Request, SendError};
+use super::stream::Shared;
+use super::transport::Transport;
+use crate::recv::{Polled, Task, TaskCx, Watch};
+use crate::ring::{Ring, Waiter};
+use crate::wire::Flavour;
+
+/// Batches sent before others on the worker have their turn.
+const QUANTUM: usize = 8;
+
+/// The task of one send stream.
+pub(crate) struct SendTask {
+    shared: Arc<Shared>,
+    queue: Ring<Request>,
+    waiter: Waiter,
+    transport: Box<dyn Transport>,
+    config: SendConfig,
+    pacer: Pacer,
+    /// Requests of which packets were made or are still to be made, oldest first.
+    active: VecDeque<Active>,
+    /// The number of the oldest active request.
+    first: u64,
+    batch: Batch,
+    attached: bool,
+    maybe_writable: bool,
+    idle: bool,
+    ended: bool,
+}
+
+/// A request that is being sent.
+struct Active {
+    request: Request,
+    /// The heap whose packets are being made; with interleaving, of all that have some left.
+    plans: VecDeque<(usize, Plan)>,
+    /// The next heap to plan.
+    next_heap: usize,
+    next_cnt: u64,
+    bytes: u64,
+    /// Packets made but not sent.
+    in_batch: usize,
+    error: Option<SendError>,
+}
+
+impl SendTask {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        queue: Ring<Request>,
+        transport: Box<dyn Transport>,
+        config: SendConfig,
+    ) -> Self {
+        let pacer = Pacer::new(config.burst_rate_ratio);
+        Self {
+            shared,
+            queue,
+            waiter: Waiter::default(),
+            transport,
+            config,
+            pacer,
+            active: VecDeque::new(),
+            first: 0,
+            batch: Batch::default(),
+            attached: false,
+            maybe_writable: true,
+            idle: true,
+            ended: false,
+        }
+    }
+
+    fn attach(&mut self, cx: &TaskCx<'_>) {
+        let mut watches = false;
+        let mut watch = Watch::new(Some(cx.registry), Token(cx.token), &mut watches);
+        if let Err(error) = self.transport.attach(&mut watch) {
+            self.shared.fail(error);
+        }
+    }
+
+    /// Makes packets until the batch is full or nothing waits.
+    fn fill(&mut self, cx: &TaskCx<'_>) {
+        while self.batch.waiting().len() < BATCH && self.batch.bytes() < self.config.burst_size {
+            if self.make_packet() {
+                continue;
+            }
+            match self.queue.poll_pop(&mut self.waiter, cx.waker) {
+                Poll::Ready(Ok(request)) => self.active.push_back(Active::new(request)),
+                Poll::Ready(Err(_)) => {
+                    self.ended = true;
+                    return;
+                }
+                Poll::Pending => return,
+            }
+        }
+    }
+
+    /// Makes the next packet of the newest request; false if it has none left.
+    fn make_packet(&mut self) -> bool {
+        let number = self.first + self.active.len().saturating_sub(1) as u64;
+        let Some(active) = self.active.back_mut() else { return false };
+        loop {
+            active.plan_more(self.config.max_packet_size);
+            let Some((at, mut plan)) = active.plans.pop_front() else { return false };
+            let header = self.batch.scratch().len();
+            let Some(payload) = plan.next_packet(self.batch.scratch()) else { continue };
+            if !plan.is_finished() {
+                if active.request.work.is_interleaved() {
+                    active.plans.push_back((at, plan));
+                } else {
+                    active.plans.push_front((at, plan));
+                }
+            }
+            let heap = &active.request.work.heaps()[at];
+            let rate = heap.rate.unwrap_or(self.config.rate);
+            let about = (number, at, heap.substream, rate);
+            self.batch.add(about, &heap.heap, header, payload);
+            active.in_batch += 1;
+            return true;
+        }
+    }
+
+    /// Offers the batch to the transport once. What it took is accounted for.
+    fn send(&mut self) -> io::Result<usize> {
+        let (active, first) = (&self.active, self.first);
+        let transport = &mut self.transport;
+        let limit = self.config.burst_size.max(1);
+        let sent = self
+            .batch
+            .offer(
+                limit,
+                |made| -> &Heap { &active[(made.request - first) as usize].request.work.heaps()[made.heap].heap },
+                |substream, parts| transport.send(substream, parts),
+            )
+            .unwrap_or(Ok(0));
+        if let Ok(count) = sent {
+            self.account(count);
+        }
+        sent
+    }
+
+    fn account(&mut self, count: usize) {
+        let now = self.paced_now(count);
+        let mut run = (0, 0.0);
+        for made in &self.batch.waiting()[..count] {
+            let active = &mut self.active[(made.request - self.first) as usize];
+            active.in_batch -= 1;
+            active.bytes += made.len as u64;
+            self.shared.stats.packets.add(1);
+            self.shared.stats.bytes.add(made.len as u64);
+            if made.rate != run.1 {
+                self.pacer.sent(run.0, run.1, now);
+                run = (0, made.rate);
+            }
+            run.0 += made.len as u64;
+        }
+        if run.0 > 0 {
+            self.pacer.sent(run.0, run.1, now);
+        }
+        self.batch.advance(count);
+        self.complete();
+    }
+
+    /// The time, if the next packets have a rate to keep; it costs something to ask.
+    fn paced_now(&self, count: usize) -> Instant {
+        let paced = self.batch.waiting()[..count].iter().any(|made| made.rate > 0.0);
+        if paced { Instant::now() } else { self.shared.started }
+    }
+
+    /// Completes requests that are done, in order.
+    fn complete(&mut self) {
+        while let Some(active) = self.active.front_mut() {
+            if active.in_batch > 0 || !active.is_made() {
+                return;
+            }
+            let Some(mut active) = self.active.pop_front() else { return };
+            self.first += 1;
+            let heaps = active.request.work.heaps().len() as u64;
+            let done = std::mem::replace(&mut active.request.done, Completion::Silent);
+            match active.error.take() {
+                None => {
+                    self.shared.stats.heaps.add(heaps);
+                    done.complete(Ok(active.bytes));
+                }
+                Some(error) => {
+                    self.shared.stats.errors.add(1);
+                    self.shared.note_error(&error);
+                    done.complete(Err(error));
+                }
+            }
+        }
+    }
+
+    /// The transport refused the first waiting packet: its request has failed, and the others go on.
+    fn refuse(&mut self, error: io::Error) {
+        let Some(made) = self.batch.waiting().first() else { return };
+        let number = made.request;
+        self.batch.drop_waiting(|made| made.request == number);
+        let active = &mut self.active[(number - self.first) as usize];
+        active.in_batch = 0;
+        active.give_up(SendError::Transport(Arc::new(error)));
+        self.complete();
+    }
+
+    fn wait_for_work(&mut self) -> Polled {
+        if self.ended && self.active.is_empty() && self.transport.is_drained() {
+            self.shared.end();
+            return Polled::Done;
+        }
+        self.idle = true;
+        Polled::Wait(None)
+    }
+}
+
+impl Active {
+    fn new(request: Request) -> Self {
+        let next_cnt = request.next_cnt;
+        Self {
+            request,
+            plans: VecDeque::new(),
+            next_heap: 0,
+            next_cnt,
+            bytes: 0,
+            in_batch: 0,
+            error: None,
+        }
+    }
+
+    /// Plans the next heap, or all of them if they are interleaved.
+    fn plan_more(&mut self, packet_size: usize) {
+        let interleaved = self.request.work.is_interleaved();
+        while self.error.is_none() && (self.plans.is_empty() || interleaved) {
+            let Some(heap) = self.request.work.heaps().get(self.next_heap) else { return };
+            let at = self.next_heap;
+            self.next_heap += 1;
+            let cnt = heap.cnt.unwrap_or_else(|| {
+                let cnt = masked(self.next_cnt, heap.heap.flavour());
+                self.next_cnt = self.next_cnt.wrapping_add(self.request.step);
+                cnt
+            });
+            match heap.heap.plan(cnt, packet_size) {
+                Ok(plan) => self.plans.push_back((at, plan)),
+                Err(error) => self.give_up(SendError::Encode(error)),
+            }
+        }
+    }
+
+    /// Whether all its packets were made.
+    fn is_made(&self) -> bool {
+        self.plans.is_empty()
+            && (self.error.is_some() || self.next_heap >= self.request.work.heaps().len())
+    }
+
+    fn give_up(&mut self, error: SendError) {
+        self.plans.clear();
+        self.error.get_or_insert(error);
+    }
+}
+
+/// Heap counts that the stream gives out start over where the flavour ends.
+fn masked(cnt: u64, flavour: Flavour) -> u64 {
+    cnt & flavour.max_value()
+}
+
+impl Task for SendTask {
+    fn poll(&mut self, cx: &TaskCx<'_>) -> Polled {
+        if !std::mem::replace(&mut self.attached, true) {
+            self.attach(cx);
+        }
+        if self.shared.is_aborted() {
+            self.active.clear();
+            self.shared.end();
+            return Polled::Done;
+        }
+        for _ in 0..QUANTUM {
+            self.fill(cx);
+            self.complete();
+            if self.batch.waiting().is_empty() && self.transport.is_drained() {
+                return self.wait_for_work();
+            }
+            if std::mem::take(&mut self.idle) {
+                self.pacer.idle(cx.now);
+            }
+            if let Some(next) = self.pacer.next()
+                && next > Instant::now()
+            {
+                return Polled::Wait(Some(next));
+            }
+            if !self.maybe_writable {
+                return Polled::Wait(None);
+            }
+            match self.send() {
+                Ok(0) => {
+                    self.shared.stats.would_block.add(1);
+                    self.maybe_writable = self.transport.is_writable_again(cx.waker);
+                }
+                Ok(_) => self.shared.stats.batches.add(1),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => self.refuse(error),
+            }
+        }
+        Polled::Again
+    }
+
+    fn readable(&mut self, _source: usize) -> bool {
+        self.maybe_writable = true;
+        true
+    }
+
+    fn panicked(&mut self, message: &str) {
+        log::error!("a completion callback panicked, its stream ends: {message}");
+        self.active.clear();
+        self.shared.fail(io::Error::other(message.to_owned()));
+        self.shared.end();
+    }
+}
+
+impl Drop for SendTask {
+    fn drop(&mut self) {
+        self.active.clear();
+        // What was queued completes as aborted.
+        self.queue.close();
+        while self.queue.try_pop().is_ok() {}
+        self.shared.end();
+    }
+}

@@ -1,0 +1,68 @@
+//! Where packets go, one file each.
+
+mod bytes;
+mod inproc;
+mod tcp;
+mod udp;
+
+use std::io;
+use std::task::Waker;
+
+pub use bytes::{BytesTransport, Received};
+pub use inproc::InprocTransport;
+pub use tcp::TcpTransport;
+pub use udp::UdpTransport;
+
+use crate::net::PacketParts;
+use crate::recv::Watch;
+
+/// Takes packets to one or several destinations (*substreams*). Runs on the stream's worker and
+/// never blocks.
+pub trait Transport: Send {
+    /// How many destinations there are.
+    fn substreams(&self) -> usize;
+
+    /// Called once, on the worker, before the first packet. A transport that may have to wait for
+    /// a descriptor has it [watched](Watch::watch_writable) here.
+    ///
+    /// # Errors
+    /// What keeps the transport from working.
+    fn attach(&mut self, watch: &mut Watch<'_>) -> io::Result<()>;
+
+    /// Sends packets to destination `substream`, in order. Says how many were taken: those need not
+    /// stay in memory any longer. 0 means that there is no room now; see
+    /// [`wait_for_room`](Self::wait_for_room).
+    ///
+    /// # Errors
+    /// Why the first packet cannot be sent. The next may go through.
+    fn send(&mut self, substream: usize, packets: &[PacketParts<'_>]) -> io::Result<usize>;
+
+    /// Called when there was no room. A transport without a descriptor calls `waker` when there is
+    /// some; one with a descriptor need not do anything.
+    fn wait_for_room(&mut self, waker: &Waker) {
+        let _ = waker;
+    }
+
+    /// Sends what was taken but is not on its way yet. True if nothing is left.
+    ///
+    /// # Errors
+    /// Why it cannot be sent.
+    fn drain(&mut self) -> io::Result<bool> {
+        Ok(true)
+    }
+
+    /// Has the kernel keep a rate of so many bytes a second.
+    ///
+    /// # Errors
+    /// If it cannot; that is what transports say unless they can.
+    fn set_kernel_rate(&mut self, bytes_per_second: f64) -> io::Result<()> {
+        let _ = bytes_per_second;
+        Err(io::Error::new(
+            io::ErrorKind::Unsupported,
+            "this transport has no kernel pacing; use Pacing::Software",
+        ))
+    }
+
+    /// All has been sent, or will not be: tells the other end.
+    fn finish(&mut self) {}
+}
