@@ -268,6 +268,8 @@ impl<S: Sink> StreamTask<S> {
             let Some(at) = self.pick() else { return self.idle() };
             let state = self.read_from(at, engine, cx);
             if let Turn::Parked(reason) = self.digest(at, state, engine) {
+                // The engine has begun this reader's packet: nobody else's may come before it.
+                self.next = at;
                 return Turn::Parked(reason);
             }
             if engine.is_stopped() {
