@@ -649,7 +649,13 @@ impl Supply for MemberSupply {
         self.group.leave(self.member);
     }
 
-    fn expired(&mut self, cx: &Cx<'_>, _oldest: Option<Instant>, drained: bool) -> Option<u64> {
+    fn expired(
+        &mut self,
+        cx: &Cx<'_>,
+        _head: u64,
+        _oldest: Option<Instant>,
+        drained: bool,
+    ) -> Option<u64> {
         self.group.expired(self.member, cx.now, drained)
     }
 }

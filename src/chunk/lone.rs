@@ -92,9 +92,14 @@ impl Supply for Lone {
         self.ready.end();
     }
 
-    fn expired(&mut self, cx: &Cx<'_>, oldest: Option<Instant>, drained: bool) -> Option<u64> {
+    fn expired(
+        &mut self,
+        cx: &Cx<'_>,
+        head: u64,
+        oldest: Option<Instant>,
+        drained: bool,
+    ) -> Option<u64> {
         let deadline = oldest?.checked_add(self.max_age?)?;
-        // 0: the window releases its oldest chunk.
-        (drained && cx.now >= deadline).then_some(0)
+        (drained && cx.now >= deadline).then_some(head + 1)
     }
 }
