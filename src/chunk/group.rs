@@ -248,19 +248,8 @@ impl Group {
     /// Drops whatever the group holds, in the caller's thread: the second half of a user's stop.
     /// All members have ended, so nobody writes to the chunks any more.
     pub(crate) fn abandon(&self) {
-        let mut state = self.state();
-        debug_assert_eq!(state.live, 0, "members end before their chunks go");
-        if state.live > 0 {
-            return;
-        }
-        let slots = std::mem::take(&mut state.slots);
-        let outbox = std::mem::take(&mut state.outbox);
-        let tell = !std::mem::replace(&mut state.told, true);
-        drop(state);
-        drop((slots, outbox));
-        if tell {
-            self.ready().end();
-        }
+        debug_assert_eq!(self.state().live, 0, "members end before their chunks go");
+        self.publish();
     }
 
     pub(crate) fn stats(&self) -> GroupStats {
@@ -286,9 +275,18 @@ impl Group {
         loop {
             state.publish_again = false;
             if state.ended {
-                break;
-            }
-            if let Some(chunk) = state.outbox.pop_front() {
+                // Told by who has the role, so that it is told once, after the last chunk, and by
+                // whoever is last: a stop from a callback has no thread that waits for it.
+                if state.live > 0 || std::mem::replace(&mut state.told, true) {
+                    break;
+                }
+                let rest = (std::mem::take(&mut state.slots), std::mem::take(&mut state.outbox));
+                drop(state);
+                drop(rest);
+                self.ready().end();
+                self.allocate.lock_ignoring_poison().end();
+                state = self.state();
+            } else if let Some(chunk) = state.outbox.pop_front() {
                 let was_full = state.outbox.len() + 1 >= self.window;
                 self.pending.store(state.outbox.len() + 1, Ordering::Relaxed);
                 drop(state);
@@ -310,10 +308,6 @@ impl Group {
                 }
             } else if state.closed && state.live == 0 && self.had_members(&state) {
                 state.ended = true;
-                state.told = true;
-                drop(state);
-                self.ready().end();
-                state = self.state();
             } else {
                 break;
             }
