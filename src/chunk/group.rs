@@ -454,14 +454,16 @@ impl Group {
     /// Member `member` is gone: it holds nobody back any more.
     pub(crate) fn leave(&self, member: usize) {
         let mut state = self.state();
-        if !std::mem::replace(&mut state.members[member].live, false) {
-            return;
+        if std::mem::replace(&mut state.members[member].live, false) {
+            state.members[member].parked = false;
+            state.live -= 1;
+            state.settle();
+            drop(state);
+            self.wake_parked();
+        } else {
+            drop(state);
         }
-        state.members[member].parked = false;
-        state.live -= 1;
-        state.settle();
-        drop(state);
-        self.wake_parked();
+        // Again if it left before: a callback that panicked may have left something behind.
         self.publish();
     }
 

@@ -1,5 +1,6 @@
 //! A stream on its worker: readers feed the engine, and the engine parks, drains and stops.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::task::Waker;
@@ -99,6 +100,13 @@ impl<S: Sink> Shared<S> {
     fn abandon(&self) {
         let cx = Cx { waker: Waker::noop(), now: Instant::now() };
         self.gate.lock().abandon(&cx);
+    }
+
+    /// As [`abandon`](Self::abandon), for the worker after a panic: the callbacks that this needs
+    /// may panic too, and neither the worker nor who waits for the stream may suffer.
+    fn abandon_through_panics(&self) {
+        // Ends, because a callback that panicked is not called again for the same thing.
+        while catch_unwind(AssertUnwindSafe(|| self.abandon())).is_err() {}
     }
 
     fn announce(&self, end: End) {
@@ -475,7 +483,7 @@ impl<S: Sink> Task for StreamTask<S> {
     fn panicked(&mut self, message: &str) {
         log::error!("a callback panicked, its stream ends: {message}");
         self.readers.clear();
-        self.shared.abandon();
+        self.shared.abandon_through_panics();
         self.shared.announce(End::Failed(format!("a callback panicked: {message}")));
     }
 }
@@ -485,7 +493,7 @@ impl<S: Sink> Drop for StreamTask<S> {
     fn drop(&mut self) {
         if !self.shared.has_ended() {
             self.readers.clear();
-            self.shared.abandon();
+            self.shared.abandon_through_panics();
             self.shared.announce(End::Stopped);
         }
     }
