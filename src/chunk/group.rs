@@ -411,9 +411,12 @@ impl Group {
             Allocation::Refused => None,
             Allocation::NotYet => return false,
         };
-        self.state().insert(id, chunk, now);
+        let in_window = self.state().insert(id, chunk, now);
         drop(role);
         self.wake_parked();
+        if !in_window {
+            self.publish();
+        }
         true
     }
 
@@ -540,14 +543,14 @@ impl State {
         Supplied::Park(reason)
     }
 
-    /// Takes in a chunk that was allocated for `id`.
-    fn insert(&mut self, id: u64, chunk: Option<Chunk>, now: Instant) {
+    /// Takes in a chunk that was allocated for `id`; false if it is finished already.
+    fn insert(&mut self, id: u64, chunk: Option<Chunk>, now: Instant) -> bool {
         if id < self.tail {
             // The window jumped past `id` meanwhile. Nothing later was opened, because we held the
             // role, so the order of ids is kept by handing it over right away.
             self.stats.count(&chunk);
             self.outbox.extend(chunk);
-            return;
+            return false;
         }
         self.stats.count(&chunk);
         let mut slot = self.spare.pop().unwrap_or_default();
@@ -556,6 +559,7 @@ impl State {
         slot.opened = Some(now);
         self.slots.push_back(slot);
         self.tail += 1;
+        true
     }
 
     /// Moves the head to the smallest of the members' heads; true if it moved.
