@@ -11,6 +11,8 @@ mod group;
 mod guard;
 mod layout;
 mod lone;
+#[cfg(all(test, speadway_loom))]
+mod models;
 mod place;
 mod pool;
 mod view;
