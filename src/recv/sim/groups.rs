@@ -25,12 +25,12 @@ use crate::ring::{Ring, TryPopError};
 
 const MEMBERS: usize = 4;
 
-type MemberEngine = Engine<ChunkSink<MemberSupply>>;
+pub(super) type MemberEngine = Engine<ChunkSink<MemberSupply>>;
 
 /// What the worker, the group and the test share of a member.
-struct Shim {
-    gate: Gate<MemberEngine>,
-    counters: Arc<Counters>,
+pub(super) struct Shim {
+    pub(super) gate: Gate<MemberEngine>,
+    pub(super) counters: Arc<Counters>,
 }
 
 impl Laggard for Shim {

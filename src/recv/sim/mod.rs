@@ -3,6 +3,7 @@
 //! The models that results are compared with follow the reference's description of what happens,
 //! not our code.
 
+mod ages;
 mod groups;
 mod lone;
 mod lone_model;
