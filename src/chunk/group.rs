@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 
 use super::Chunk;
 use super::exchange::{Allocate, Allocation, Cx, ParkReason, Ready};
+use super::layout::Division;
 use super::view::{ChunkView, Claims};
 use super::window::{Supplied, Supply};
 use crate::sync::{AtomicUsize, Mutex, MutexGuard, Ordering};
@@ -71,6 +72,8 @@ struct State {
     /// Emptied slots, kept for their claim tables.
     spare: Vec<OpenChunk>,
     members: Vec<Member>,
+    /// What the members claim; those that promise to be disjoint claim nothing.
+    units: Option<Units>,
     live: usize,
     outbox: VecDeque<Chunk>,
     allocating: bool,
@@ -132,6 +135,14 @@ pub(crate) trait Laggard: Send + Sync {
     fn request_flush(&self, target: u64);
 }
 
+/// What a member claims before it writes. A claim names a unit by its index alone, so members that
+/// claim must mean the same bytes by it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Units {
+    pub(crate) division: Division,
+    pub(crate) packet_presence: Option<u64>,
+}
+
 /// Why a stream cannot join a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum JoinError {
@@ -143,6 +154,8 @@ pub(crate) enum JoinError {
     Closed,
     /// More members than claims can tell apart.
     TooMany,
+    /// It would claim other units than the members before it.
+    OtherUnits,
 }
 
 /// Wakes the members when a ring moved; holds the group weakly, because rings hold the waker.
@@ -168,6 +181,7 @@ impl Group {
             slots: VecDeque::with_capacity(parts.window),
             spare: Vec::with_capacity(parts.window),
             members: Vec::new(),
+            units: None,
             live: 0,
             outbox: VecDeque::with_capacity(2 * parts.window),
             allocating: false,
@@ -194,7 +208,11 @@ impl Group {
 
     /// Adds a member with a window of `window` chunks. Returns its number and the first chunk id
     /// that it may open. Others can reach it once it is [connected](Self::connect).
-    pub(crate) fn join(&self, window: usize, claims: bool) -> Result<(usize, u64), JoinError> {
+    pub(crate) fn join(
+        &self,
+        window: usize,
+        claims: Option<Units>,
+    ) -> Result<(usize, u64), JoinError> {
         if window > self.window {
             return Err(JoinError::WindowTooLarge { member: window, group: self.window });
         }
@@ -208,12 +226,18 @@ impl Group {
         if state.members.len() >= usize::from(u16::MAX) {
             return Err(JoinError::TooMany);
         }
+        let claiming = claims.is_some();
+        if let Some(units) = claims
+            && *state.units.get_or_insert_with(|| units.clone()) != units
+        {
+            return Err(JoinError::OtherUnits);
+        }
         let head = state.tail;
         state.members.push(Member {
             head,
             live: true,
             parked: false,
-            claims,
+            claims: claiming,
             drained: None,
             waker: None,
             laggard: None,
