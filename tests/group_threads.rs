@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, OnceLock, mpsc};
 use speadway::chunk::{Allocation, Chunk, ChunkPool, Eviction, Ready, RingPolicy};
 use speadway::heap::HeapOutcome;
 use speadway::recv::readers::MemoryReader;
-use speadway::recv::{End, Group, GroupBuilder, Member, Stream, Worker};
+use speadway::recv::{ConfigError, End, Group, GroupBuilder, Member, Stream, Worker};
 use speadway::ring::Ring;
 use std::task::Waker;
 use threads::{Endless, HEAPS_PER_CHUNK, bounded, check, heaps, layout};
@@ -475,4 +475,24 @@ fn a_member_that_stops_leaves_the_others_going() {
         let expected: Vec<_> = (0..CHUNKS).map(|id| (id, HEAPS_PER_CHUNK)).collect();
         assert_eq!(*seen.lock().unwrap(), expected);
     });
+}
+
+#[test]
+fn members_divide_chunks_alike() {
+    let worker = Worker::new().unwrap();
+    let sized = |heap: usize, heaps| {
+        Member::new(
+            speadway::chunk::Layout::builder(0x1600, heap).heaps_per_chunk(heaps).build().unwrap(),
+        )
+    };
+    let start = |first, second| {
+        let (pool, ring) = (pool(2, 1), Ring::new(1).unwrap());
+        let builder = builder(Eviction::Eager, 2).ring(&pool, &ring, RingPolicy::default());
+        builder.member(&worker, first).member(&worker, second).start().map(drop)
+    };
+    assert_eq!(start(sized(64, 4), sized(64, 4)), Ok(()));
+    // One index, other bytes: a claim of it would guard nothing.
+    assert_eq!(start(sized(64, 4), sized(32, 8)), Err(ConfigError::MemberLayout));
+    let presence = sized(64, 4).packet_presence(16);
+    assert_eq!(start(sized(64, 4), presence), Err(ConfigError::MemberLayout));
 }

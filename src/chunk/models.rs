@@ -17,7 +17,7 @@ use loom::thread;
 
 use super::exchange::{Allocation, Cx, Ready};
 use super::gate::{Flush, Gate};
-use super::group::{Eviction, Group, GroupParts, Laggard, MemberSupply};
+use super::group::{Eviction, Group, GroupParts, Laggard, MemberSupply, Units};
 use super::window::{Supplied, Supply};
 use super::{Chunk, ParkReason};
 
@@ -48,15 +48,23 @@ struct World {
     waker: Option<Waker>,
 }
 
-#[derive(Clone, Default)]
-struct Outside(Arc<Mutex<World>>);
+/// The world, and a place that everybody steps on who changes it or looks at it. Loom tries orders of
+/// what it sees touching one place; relaxed, a step orders nothing itself.
+#[derive(Clone)]
+struct Outside(Arc<Mutex<World>>, Arc<loom::sync::atomic::AtomicUsize>);
 
 impl Outside {
     fn new(free: usize, room: usize) -> Self {
-        Self(Arc::new(Mutex::new(World { free, room, ..World::default() })))
+        let world = World { free, room, ..World::default() };
+        Self(Arc::new(Mutex::new(world)), Arc::default())
+    }
+
+    fn step(&self) {
+        self.1.fetch_add(1, Ordering::Relaxed);
     }
 
     fn change(&self, change: impl FnOnce(&mut World)) {
+        self.step();
         let waker = {
             let mut world = self.0.lock().unwrap();
             change(&mut world);
@@ -78,8 +86,7 @@ impl Outside {
     fn group(&self, eviction: Eviction, window: usize) -> Arc<Group> {
         let outside = self.clone();
         let allocate = move |_: u64, waker: &Waker| {
-            // A step, so that others may come between the question and the answer.
-            thread::yield_now();
+            outside.step();
             let mut world = outside.0.lock().unwrap();
             if world.free == 0 {
                 world.waker = Some(waker.clone());
@@ -101,7 +108,7 @@ impl Outside {
 
 impl Ready for Outside {
     fn ready(&mut self, chunk: Chunk, waker: &Waker) -> Result<(), Chunk> {
-        thread::yield_now();
+        self.step();
         let mut world = self.0.lock().unwrap();
         assert_eq!(world.ends, 0, "nothing follows the end");
         if world.room == 0 {
@@ -128,7 +135,9 @@ struct Bare {
 
 impl Bare {
     fn join(group: &Arc<Group>, number: usize) -> Self {
-        let (joined, head) = group.join(1, true).unwrap();
+        let division = super::Layout::builder(0x1600, 1).build().unwrap().division();
+        let units = Units { division, packet_presence: None };
+        let (joined, head) = group.join(1, Some(units)).unwrap();
         assert_eq!(joined, number);
         let alarm = Arc::new(Alarm::default());
         let waker = Waker::from(alarm.clone());

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::groups::Shim;
 use super::lone::whole;
-use super::{HEAP, HEAPS, Setup};
+use super::{HEAP, HEAPS, Setup, units};
 use crate::chunk::{
     Allocation, Chunk, Cx, Eviction, Gate, Group, GroupParts, Laggard, MemberSupply,
 };
@@ -41,7 +41,7 @@ impl Sim {
             ready: Box::new(ready),
         });
         let join = |window| {
-            let (number, head) = group.join(window, true).unwrap();
+            let (number, head) = group.join(window, Some(units())).unwrap();
             let supply = MemberSupply::new(Arc::clone(&group), number, 0, window);
             let mut setup = Setup { window, head, ..Setup::default() };
             setup.options.member = number;

@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use proptest::prelude::*;
 
-use super::{HEAP, HEAPS, HeapSpec, OPTIONS, Setup};
+use super::{HEAP, HEAPS, HeapSpec, OPTIONS, Setup, units};
 use crate::chunk::{
     Chunk, ChunkPool, Cx, Eviction, Gate, GateGuard, Group, GroupParts, Laggard, MemberSupply,
     ParkReason, RingPolicy, ring_exchange,
@@ -211,7 +211,7 @@ impl<'a> Sim<'a> {
             return;
         }
         let window = self.plan.windows[number];
-        let Ok((joined, head)) = self.group.join(window, true) else {
+        let Ok((joined, head)) = self.group.join(window, Some(units())) else {
             return assert!(self.closed, "an open group takes members");
         };
         assert_eq!(joined, number);

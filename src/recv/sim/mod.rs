@@ -15,7 +15,7 @@ use std::sync::Arc;
 use super::chunk_sink::{ChunkOptions, ChunkSink};
 use super::engine::{Engine, Rules};
 use super::stats::Counters;
-use crate::chunk::{HeapContext, JumpGuard, Placement, Supply, Window};
+use crate::chunk::{HeapContext, JumpGuard, Layout, Placement, Supply, Units, Window};
 use crate::wire::{EncodeItem, Flavour, HeapEncoder, ItemValue};
 
 /// Bytes of a heap.
@@ -86,6 +86,12 @@ fn place(first_id: u64, units: usize) -> impl FnMut(&mut HeapContext<'_>) -> Opt
         let chunk = first_id.checked_add(heap.item(CHUNK_ITEM)?)?;
         Some(Placement { extra, ..Placement::new(chunk, index * units, offset) })
     }
+}
+
+/// What members of these tests claim: heaps, wherever they say they go.
+fn units() -> Units {
+    let layout = Layout::builder(CHUNK_ITEM, HEAP).heaps_per_chunk(HEAPS as u64);
+    Units { division: layout.build().unwrap().division(), packet_presence: None }
 }
 
 const RULES: Rules = Rules {
