@@ -224,8 +224,8 @@ fn finish_delivers_what_was_received() {
             let workers = [Worker::new().unwrap(), Worker::new().unwrap()];
             let (pool, ring) = (pool(3, 2), Ring::new(1).unwrap());
             let mut builder = builder(eviction, 3).ring(&pool, &ring, RingPolicy::default());
-            for number in 0..2 {
-                builder = builder.member(&workers[number], endless(number, 2));
+            for (number, worker) in workers.iter().enumerate() {
+                builder = builder.member(worker, endless(number, 2));
             }
             let group = builder.start().unwrap();
             let mut present = ring.pop().unwrap().n_present();
