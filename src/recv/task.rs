@@ -277,7 +277,7 @@ impl<S: Sink> StreamTask<S> {
         for _ in 0..self.quantum {
             let Some(at) = self.pick() else { return self.idle() };
             let state = self.read_from(at, engine, cx);
-            if let Turn::Parked(reason) = self.digest(at, state, engine) {
+            if let Turn::Parked(reason) = self.digest(at, state, engine, cx) {
                 // The engine has begun this reader's packet: nobody else's may come before it.
                 self.next = at;
                 return Turn::Parked(reason);
@@ -345,6 +345,7 @@ impl<S: Sink> StreamTask<S> {
         at: usize,
         state: ReadState,
         engine: &mut GateGuard<'_, Engine<S>>,
+        cx: &TaskCx<'_>,
     ) -> Turn {
         let Some(source) = &mut self.readers[at] else { return Turn::More };
         match state {
@@ -361,23 +362,34 @@ impl<S: Sink> StreamTask<S> {
                     log::warn!("{reader}: {error}; receiving goes on ({held_back} more before)");
                 }
             }
-            ReadState::End => self.close(at, engine),
+            ReadState::End => {
+                self.close(at, cx);
+                self.note_kernel_drops(engine, false);
+            }
             ReadState::Failed(error) => {
                 engine.counters().reader_errors.add(1);
                 let failure = format!("{}: {error}", source.reader.describe());
                 log::error!("{failure}; it is read no more");
                 self.failure = Some(failure);
-                self.close(at, engine);
+                self.close(at, cx);
+                self.note_kernel_drops(engine, false);
             }
         }
         Turn::More
     }
 
-    fn close(&mut self, at: usize, engine: &mut GateGuard<'_, Engine<S>>) {
+    /// Reader `at` is read no more.
+    fn close(&mut self, at: usize, cx: &TaskCx<'_>) {
         if let Some(mut source) = self.readers[at].take() {
             self.past_drops += source.reader.kernel_drops(true);
+            let mut watches = source.watches;
+            let token = Token(cx.token + at);
+            source.reader.detach(&mut Watch::new(Some(cx.registry), token, &mut watches));
         }
-        self.note_kernel_drops(engine, false);
+    }
+
+    fn close_all(&mut self, cx: &TaskCx<'_>) {
+        (0..self.readers.len()).for_each(|at| self.close(at, cx));
     }
 
     fn note_kernel_drops(&mut self, engine: &mut GateGuard<'_, Engine<S>>, exact: bool) {
@@ -463,7 +475,7 @@ impl<S: Sink> Task for StreamTask<S> {
             self.note_kernel_drops(&mut engine, true);
             drop(engine);
             // Whoever asked frees what is left, unless it was a callback on this worker.
-            self.readers.clear();
+            self.close_all(cx);
             if shared.control.stop_from_worker.load(Ordering::Relaxed) {
                 shared.abandon();
             }
@@ -477,7 +489,7 @@ impl<S: Sink> Task for StreamTask<S> {
         }
         drop(engine);
         if polled == Polled::Done {
-            self.readers.clear();
+            self.close_all(cx);
             shared.announce(self.failure.take().map_or(End::Finished, End::Failed));
         }
         polled
