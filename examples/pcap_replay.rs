@@ -15,10 +15,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let path = arguments.next().ok_or("usage: pcap_replay FILE HEAP_SIZE")?;
     let heap_size: usize = arguments.next().ok_or("usage: pcap_replay FILE HEAP_SIZE")?.parse()?;
 
-    let layout = Layout::builder(0x1600, heap_size)
-        .step(heap_size as u64)
-        .heaps_per_chunk(2)
-        .build()?;
+    let layout =
+        Layout::builder(0x1600, heap_size).step(heap_size as u64).heaps_per_chunk(2).build()?;
     let pool = ChunkPool::zeroed(8, layout.chunk_size(), layout.heaps())?;
     let ring = Ring::new(4)?;
 
