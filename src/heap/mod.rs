@@ -1,4 +1,8 @@
-//! Heaps: under assembly, and finished.
+//! Heaps: what packets add up to, and what can become of both.
+//!
+//! A [`Heap`] is delivered whole by a [heap stream](crate::recv::Stream::heaps), with its items and
+//! descriptors. [`PacketDiscard`] and [`HeapOutcome`] are the vocabulary of the counters, and
+//! [`Origin`] says where and when a packet was received.
 
 mod assembly;
 mod origin;

@@ -1,4 +1,14 @@
 //! Receiving: streams, groups, their workers and readers.
+//!
+//! A [`Stream`] takes packets from its [`readers`] and makes heaps or chunks of them, on a
+//! [`Worker`]. A [`Group`] is several streams that fill one sequence of chunks. Both are described
+//! by a builder, started, and then run until their sender or their sources end, or until they are
+//! told to [`finish`](Stream::finish) (everything received is delivered) or to
+//! [`stop`](Stream::stop) (at once).
+//!
+//! A stream that cannot go on (no free chunk, a full ring, a lossless group whose other members are
+//! behind) is *parked*: it leaves its worker to the others and its packets to the kernel, and is
+//! woken when there is room. Every park is counted, with its reason and time.
 
 mod chunk_sink;
 mod config;
@@ -7,6 +17,8 @@ mod group;
 mod heap_sink;
 mod reader;
 pub mod readers;
+#[cfg(all(test, not(speadway_loom)))]
+mod sim;
 mod stats;
 mod stream;
 mod task;

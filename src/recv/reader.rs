@@ -29,6 +29,12 @@ pub trait Reader: Send {
     /// Delivers a batch.
     fn read(&mut self, inlet: &mut Inlet<'_>) -> ReadState;
 
+    /// Called once, on the worker, after the last read. A reader whose descriptor has duplicates
+    /// elsewhere has it [forgotten](Watch::forget) here; closing it would not do that.
+    fn detach(&mut self, watch: &mut Watch<'_>) {
+        let _ = watch;
+    }
+
     /// Datagrams that the kernel dropped on the way to this reader, as far as known; up to now if
     /// `exact`, which may cost a system call and is asked for when the stream ends.
     fn kernel_drops(&mut self, exact: bool) -> u64 {
@@ -52,7 +58,8 @@ pub enum ReadState {
     Parked(ParkReason),
     /// Nothing will follow.
     End,
-    /// Something went wrong, but the reader goes on.
+    /// Something went wrong, but the reader goes on. It is read again, so the next read must not
+    /// meet the same error.
     Error(io::Error),
     /// Something went wrong, and nothing will follow.
     Failed(io::Error),

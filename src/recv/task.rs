@@ -1,5 +1,6 @@
 //! A stream on its worker: readers feed the engine, and the engine parks, drains and stops.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::task::Waker;
@@ -100,6 +101,13 @@ impl<S: Sink> Shared<S> {
     fn abandon(&self) {
         let cx = Cx { waker: Waker::noop(), now: Instant::now() };
         self.gate.lock().abandon(&cx);
+    }
+
+    /// As [`abandon`](Self::abandon), for the worker after a panic: the callbacks that this needs
+    /// may panic too, and neither the worker nor who waits for the stream may suffer.
+    fn abandon_through_panics(&self) {
+        // Ends, because a callback that panicked is not called again for the same thing.
+        while catch_unwind(AssertUnwindSafe(|| self.abandon())).is_err() {}
     }
 
     fn announce(&self, end: End) {
@@ -269,7 +277,9 @@ impl<S: Sink> StreamTask<S> {
         for _ in 0..self.quantum {
             let Some(at) = self.pick() else { return self.idle() };
             let state = self.read_from(at, engine, cx);
-            if let Turn::Parked(reason) = self.digest(at, state, engine) {
+            if let Turn::Parked(reason) = self.digest(at, state, engine, cx) {
+                // The engine has begun this reader's packet: nobody else's may come before it.
+                self.next = at;
                 return Turn::Parked(reason);
             }
             if engine.is_stopped() {
@@ -335,6 +345,7 @@ impl<S: Sink> StreamTask<S> {
         at: usize,
         state: ReadState,
         engine: &mut GateGuard<'_, Engine<S>>,
+        cx: &TaskCx<'_>,
     ) -> Turn {
         let Some(source) = &mut self.readers[at] else { return Turn::More };
         match state {
@@ -351,23 +362,34 @@ impl<S: Sink> StreamTask<S> {
                     log::warn!("{reader}: {error}; receiving goes on ({held_back} more before)");
                 }
             }
-            ReadState::End => self.close(at, engine),
+            ReadState::End => {
+                self.close(at, cx);
+                self.note_kernel_drops(engine, false);
+            }
             ReadState::Failed(error) => {
                 engine.counters().reader_errors.add(1);
                 let failure = format!("{}: {error}", source.reader.describe());
                 log::error!("{failure}; it is read no more");
                 self.failure = Some(failure);
-                self.close(at, engine);
+                self.close(at, cx);
+                self.note_kernel_drops(engine, false);
             }
         }
         Turn::More
     }
 
-    fn close(&mut self, at: usize, engine: &mut GateGuard<'_, Engine<S>>) {
+    /// Reader `at` is read no more.
+    fn close(&mut self, at: usize, cx: &TaskCx<'_>) {
         if let Some(mut source) = self.readers[at].take() {
             self.past_drops += source.reader.kernel_drops(true);
+            let mut watches = source.watches;
+            let token = Token(cx.token + at);
+            source.reader.detach(&mut Watch::new(Some(cx.registry), token, &mut watches));
         }
-        self.note_kernel_drops(engine, false);
+    }
+
+    fn close_all(&mut self, cx: &TaskCx<'_>) {
+        (0..self.readers.len()).for_each(|at| self.close(at, cx));
     }
 
     fn note_kernel_drops(&mut self, engine: &mut GateGuard<'_, Engine<S>>, exact: bool) {
@@ -453,7 +475,7 @@ impl<S: Sink> Task for StreamTask<S> {
             self.note_kernel_drops(&mut engine, true);
             drop(engine);
             // Whoever asked frees what is left, unless it was a callback on this worker.
-            self.readers.clear();
+            self.close_all(cx);
             if shared.control.stop_from_worker.load(Ordering::Relaxed) {
                 shared.abandon();
             }
@@ -467,7 +489,7 @@ impl<S: Sink> Task for StreamTask<S> {
         }
         drop(engine);
         if polled == Polled::Done {
-            self.readers.clear();
+            self.close_all(cx);
             shared.announce(self.failure.take().map_or(End::Finished, End::Failed));
         }
         polled
@@ -484,7 +506,7 @@ impl<S: Sink> Task for StreamTask<S> {
     fn panicked(&mut self, message: &str) {
         log::error!("a callback panicked, its stream ends: {message}");
         self.readers.clear();
-        self.shared.abandon();
+        self.shared.abandon_through_panics();
         self.shared.announce(End::Failed(format!("a callback panicked: {message}")));
     }
 }
@@ -494,7 +516,7 @@ impl<S: Sink> Drop for StreamTask<S> {
     fn drop(&mut self) {
         if !self.shared.has_ended() {
             self.readers.clear();
-            self.shared.abandon();
+            self.shared.abandon_through_panics();
             self.shared.announce(End::Stopped);
         }
     }

@@ -307,6 +307,15 @@ impl Reader for TcpReader {
         }
     }
 
+    fn detach(&mut self, watch: &mut Watch<'_>) {
+        if let Some(connection) = &self.connection {
+            watch.forget(connection.stream.as_fd());
+        }
+        if let Some(listener) = &self.listener {
+            watch.forget(listener.as_fd());
+        }
+    }
+
     fn read(&mut self, inlet: &mut Inlet<'_>) -> ReadState {
         if let Some(parked) = self.deliver(inlet) {
             return parked;

@@ -102,6 +102,10 @@ impl Reader for UdpReader {
         }
     }
 
+    fn detach(&mut self, watch: &mut Watch<'_>) {
+        watch.forget(self.receiver.socket().as_fd());
+    }
+
     fn kernel_drops(&mut self, exact: bool) -> u64 {
         if exact { self.receiver.poll_kernel_drops() } else { self.receiver.kernel_drops() }
     }
