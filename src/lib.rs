@@ -54,9 +54,11 @@
 pub mod chunk;
 pub mod heap;
 mod limit;
+pub mod item;
 pub mod memory;
 pub mod net;
 pub mod recv;
 pub mod ring;
+pub mod send;
 mod sync;
 pub mod wire;

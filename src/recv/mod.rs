@@ -31,7 +31,9 @@ pub use config::{
 pub use engine::Flow;
 pub use group::{Group, GroupBuilder, Member};
 pub use reader::{Inlet, ReadState, Reader, Watch};
+pub(crate) use stats::Counter;
 pub use stats::StreamStats;
 pub use stream::{ChunkStreamBuilder, HeapStreamBuilder, Stream};
 pub use task::End;
 pub use worker::{WaitStrategy, Worker, WorkerBuilder};
+pub(crate) use worker::{Polled, Task, TaskCx, on_worker};

@@ -197,6 +197,20 @@ impl<'a> Watch<'a> {
         Ok(())
     }
 
+    /// Tries again to send when `fd` becomes writable; for transports.
+    ///
+    /// # Errors
+    /// If the system refuses to watch it.
+    pub fn watch_writable(&mut self, fd: BorrowedFd<'_>) -> io::Result<()> {
+        use std::os::fd::AsRawFd;
+        let raw: RawFd = fd.as_raw_fd();
+        if let Some(registry) = self.registry {
+            registry.register(&mut SourceFd(&raw), self.token, Interest::WRITABLE)?;
+        }
+        *self.watches = true;
+        Ok(())
+    }
+
     /// Watches `fd` no more. Closing a descriptor does this too, if it has no duplicate.
     pub fn forget(&mut self, fd: BorrowedFd<'_>) {
         use std::os::fd::AsRawFd;

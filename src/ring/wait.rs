@@ -94,6 +94,13 @@ impl<T> Ring<T> {
         held.map_or(Ok(()), |value| Err(TryPushError::Full(value)))
     }
 
+    /// Block until there is space, which another producer may take first, or the ring is closed.
+    pub(crate) fn wait_for_space(&self) {
+        let ready = || self.shared.has_space().then_some(());
+        // Without a deadline there is no other answer.
+        let _ = block_on_event(&self.shared.space, None, ready);
+    }
+
     /// Pop, blocking while the ring is empty.
     ///
     /// # Errors

@@ -21,6 +21,8 @@ pub(crate) struct Batch {
     packets: Vec<Made>,
     /// How many of `packets` have gone.
     sent: usize,
+    /// The bytes of the others.
+    bytes: usize,
 }
 
 /// One packet.
@@ -47,11 +49,12 @@ impl Batch {
 
     /// Bytes of the packets that are still to be sent.
     pub(crate) fn bytes(&self) -> usize {
-        self.waiting().iter().map(|made| made.len).sum()
+        self.bytes
     }
 
     /// Forgets packets that were sent.
     pub(crate) fn advance(&mut self, sent: usize) {
+        self.bytes -= self.waiting()[..sent].iter().map(|made| made.len).sum::<usize>();
         self.sent += sent;
         if self.sent >= self.packets.len() {
             self.clear();
@@ -62,15 +65,19 @@ impl Batch {
         self.packets.clear();
         self.scratch.clear();
         self.sent = 0;
+        self.bytes = 0;
     }
 
     /// Drops packets of heaps that will not be sent any further.
     pub(crate) fn drop_waiting(&mut self, unwanted: impl Fn(&Made) -> bool) {
         let mut at = 0;
         let sent = self.sent;
+        let bytes = &mut self.bytes;
         self.packets.retain(|made| {
             at += 1;
-            at <= sent || !unwanted(made)
+            let keep = at <= sent || !unwanted(made);
+            *bytes -= if keep { 0 } else { made.len };
+            keep
         });
         self.advance(0);
     }
@@ -115,6 +122,7 @@ impl Batch {
         }
         let header = header..self.scratch.len();
         let len = header.len() + if pieces > 0 { payload.len() } else { 0 };
+        self.bytes += len;
         self.packets.push(Made {
             request,
             heap: heap_number,

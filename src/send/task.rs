@@ -36,6 +36,8 @@ pub(crate) struct SendTask {
     first: u64,
     batch: Batch,
     attached: bool,
+    /// Whether the transport waits on a descriptor; otherwise any wake-up may mean room.
+    watches: bool,
     maybe_writable: bool,
     idle: bool,
     ended: bool,
@@ -74,6 +76,7 @@ impl SendTask {
             first: 0,
             batch: Batch::default(),
             attached: false,
+            watches: false,
             maybe_writable: true,
             idle: true,
             ended: false,
@@ -81,8 +84,8 @@ impl SendTask {
     }
 
     fn attach(&mut self, cx: &TaskCx<'_>) {
-        let mut watches = false;
-        let mut watch = Watch::new(Some(cx.registry), Token(cx.token), &mut watches);
+        let token = Token(cx.token);
+        let mut watch = Watch::new(Some(cx.registry), token, &mut self.watches);
         if let Err(error) = self.transport.attach(&mut watch) {
             self.shared.fail(error);
         }
@@ -213,11 +216,16 @@ impl SendTask {
     }
 
     fn wait_for_work(&mut self) -> Polled {
-        if self.ended && self.active.is_empty() && self.transport.is_drained() {
+        self.idle = true;
+        let drained = self.transport.drain().unwrap_or_else(|error| {
+            self.shared.fail(error);
+            true
+        });
+        if drained && self.ended && self.active.is_empty() {
+            self.transport.finish();
             self.shared.end();
             return Polled::Done;
         }
-        self.idle = true;
         Polled::Wait(None)
     }
 }
@@ -282,10 +290,11 @@ impl Task for SendTask {
             self.shared.end();
             return Polled::Done;
         }
+        self.maybe_writable |= !self.watches;
         for _ in 0..QUANTUM {
             self.fill(cx);
             self.complete();
-            if self.batch.waiting().is_empty() && self.transport.is_drained() {
+            if self.batch.waiting().is_empty() {
                 return self.wait_for_work();
             }
             if std::mem::take(&mut self.idle) {
@@ -302,7 +311,7 @@ impl Task for SendTask {
             match self.send() {
                 Ok(0) => {
                     self.shared.stats.would_block.add(1);
-                    self.maybe_writable = self.transport.is_writable_again(cx.waker);
+                    self.maybe_writable = self.transport.wait_for_room(cx.waker);
                 }
                 Ok(_) => self.shared.stats.batches.add(1),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

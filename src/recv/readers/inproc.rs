@@ -207,6 +207,11 @@ impl InprocQueue {
         Ok(self.shared.push_timeout(packet.into(), timeout)?)
     }
 
+    /// Ready when there is room or the queue is stopped; otherwise `waker` is called when there is.
+    pub(crate) fn poll_room(&self, waiter: &mut Waiter, waker: &Waker) -> Poll<()> {
+        self.shared.poll_room(waiter, waker)
+    }
+
     /// Ends the queue: nothing more can be added, and readers end when they have delivered what is
     /// in it. True only the first time.
     pub fn stop(&self) -> bool {

@@ -65,6 +65,14 @@ impl<T> Shared<T> {
         }
     }
 
+    /// Ready when there is room or the queue is stopped; otherwise `waker` is called when there is.
+    pub(super) fn poll_room(&self, waiter: &mut Waiter, waker: &Waker) -> Poll<()> {
+        match &self.kind {
+            Kind::Bounded(ring) => ring.poll_space(waiter, waker),
+            Kind::Unbounded(_) => Poll::Ready(()),
+        }
+    }
+
     pub(super) fn push_timeout(&self, item: T, timeout: Duration) -> Result<(), TryPushError<T>> {
         match &self.kind {
             Kind::Bounded(ring) => ring.push_timeout(item, timeout),

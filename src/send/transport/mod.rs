@@ -37,10 +37,12 @@ pub trait Transport: Send {
     /// Why the first packet cannot be sent. The next may go through.
     fn send(&mut self, substream: usize, packets: &[PacketParts<'_>]) -> io::Result<usize>;
 
-    /// Called when there was no room. A transport without a descriptor calls `waker` when there is
-    /// some; one with a descriptor need not do anything.
-    fn wait_for_room(&mut self, waker: &Waker) {
+    /// Called when there was no room. True if there is some after all. Otherwise a transport
+    /// without a descriptor calls `waker` when there is; one with a descriptor need not do
+    /// anything.
+    fn wait_for_room(&mut self, waker: &Waker) -> bool {
         let _ = waker;
+        false
     }
 
     /// Sends what was taken but is not on its way yet. True if nothing is left.

@@ -1,0 +1,3 @@
+//! Items.
+mod bytes;
+pub use bytes::Bytes;
