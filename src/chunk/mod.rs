@@ -4,6 +4,7 @@
 //! chunks that one stream has open; what is behind it (a lone stream's callbacks, or a group that
 //! shares chunks among its members) is a [`Supply`](window::Supply).
 
+mod consume;
 mod data;
 mod exchange;
 mod gate;
@@ -16,6 +17,7 @@ mod pool;
 mod view;
 mod window;
 
+pub use consume::{Chunks, Tally};
 pub use data::{Chunk, Contribution};
 pub(crate) use exchange::Cx;
 pub use exchange::{

@@ -40,6 +40,22 @@ pub struct MapOptions {
     pub populate: bool,
 }
 
+/// What the system offers beyond plain mappings.
+#[cfg(target_os = "linux")]
+mod system {
+    pub(super) const HUGE_PAGES: Option<i32> = Some(libc::MAP_HUGETLB);
+    pub(super) const ADVISE_HUGE: Option<i32> = Some(libc::MADV_HUGEPAGE);
+    pub(super) const ADVISE_POPULATE: Option<i32> = Some(libc::MADV_POPULATE_WRITE);
+}
+
+/// What the system offers beyond plain mappings.
+#[cfg(not(target_os = "linux"))]
+mod system {
+    pub(super) const HUGE_PAGES: Option<i32> = None;
+    pub(super) const ADVISE_HUGE: Option<i32> = None;
+    pub(super) const ADVISE_POPULATE: Option<i32> = None;
+}
+
 /// A private anonymous mapping.
 pub(super) struct Mapping {
     /// What `mmap` returned, and the length to unmap.
@@ -78,9 +94,12 @@ impl Mapping {
     fn huge(len: usize, populate: bool) -> Result<Self, MemoryError> {
         let page_size = huge_page_size();
         let no_pages = |source| MemoryError::NoHugePages { len, page_size, source };
+        let Some(flag) = system::HUGE_PAGES else {
+            return Err(no_pages(io::ErrorKind::Unsupported.into()));
+        };
         // munmap of such a mapping wants whole huge pages (munmap(2), "huge page mappings").
         let whole = len.checked_next_multiple_of(page_size).ok_or(MemoryError::TooLarge { len })?;
-        let base = mmap(whole, libc::MAP_HUGETLB).map_err(no_pages)?;
+        let base = mmap(whole, flag).map_err(no_pages)?;
         let mut mapping = Self { base, base_len: whole, start: base, len: whole };
         if populate {
             mapping.populate().map_err(no_pages)?;
@@ -110,16 +129,16 @@ impl Mapping {
 
     /// Asks for transparent huge pages. A kernel without them refuses, which does no harm.
     fn advise_huge(&mut self) {
-        if let Err(error) = self.advise(libc::MADV_HUGEPAGE) {
+        if let Err(error) = self.advise(system::ADVISE_HUGE) {
             log::debug!("no transparent huge pages: {error}");
         }
     }
 
     /// Has the kernel back every page now. Unlike `MAP_POPULATE`, this reports a failure.
     fn populate(&mut self) -> io::Result<()> {
-        match self.advise(libc::MADV_POPULATE_WRITE) {
-            // Kernels before 5.14 do not know the advice.
-            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
+        match self.advise(system::ADVISE_POPULATE) {
+            // Linux before 5.14, and other systems, do not know the advice.
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
                 self.touch();
                 Ok(())
             }
@@ -132,7 +151,9 @@ impl Mapping {
         touch_pages(unsafe { slice::from_raw_parts_mut(self.start.as_ptr(), self.len) });
     }
 
-    fn advise(&mut self, advice: libc::c_int) -> io::Result<()> {
+    /// Gives the kernel advice about the whole mapping: `InvalidInput` if it cannot take it.
+    fn advise(&mut self, advice: Option<libc::c_int>) -> io::Result<()> {
+        let advice = advice.ok_or(io::ErrorKind::InvalidInput)?;
         loop {
             // SAFETY: the range is inside our own mapping, and neither advice used here changes
             // its contents.

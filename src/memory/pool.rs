@@ -3,15 +3,12 @@
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::buffer::Home;
 use super::storage::Storage;
 use super::{Allocator, Buffer, MemoryError};
-
-/// The least time between two warnings that the pool was empty. A pool that is too small is empty
-/// at the rate of the heaps, thousands of times a second; the statistics have every one of them.
-const WARNING_INTERVAL: Duration = Duration::from_secs(10);
+use crate::limit::LogLimit;
 
 /// Keeps buffers of one size, so that a stream in its stride asks the system for nothing.
 ///
@@ -80,7 +77,7 @@ struct State {
     free: Vec<Storage>,
     /// `free` is filled in when the statistics are asked for.
     stats: PoolStats,
-    warnings: RateLimit,
+    warnings: LogLimit,
     /// The pool was dropped: nobody will ask for these buffers again.
     closed: bool,
 }
@@ -114,7 +111,7 @@ impl MemoryPool {
         let state = State {
             free,
             stats: PoolStats::default(),
-            warnings: RateLimit::default(),
+            warnings: LogLimit::default(),
             closed: false,
         };
         let shared = Arc::new(Shared { max_free, state: Mutex::new(state) });
@@ -146,7 +143,7 @@ impl MemoryPool {
         self.warn_on_empty.load(Ordering::Relaxed)
     }
 
-    /// Says whether a warning is logged when the pool is empty, at most one in ten seconds.
+    /// Says whether a warning is logged when the pool is empty, at most one in five seconds.
     pub fn set_warn_on_empty(&self, warn: bool) {
         self.warn_on_empty.store(warn, Ordering::Relaxed);
     }
@@ -171,8 +168,9 @@ impl MemoryPool {
             Some(_) => state.stats.hits += 1,
             None => state.stats.misses += 1,
         }
-        let warn =
-            storage.is_none() && self.warn_on_empty() && state.warnings.allow(Instant::now());
+        let warn = storage.is_none()
+            && self.warn_on_empty()
+            && state.warnings.pass(Instant::now()).is_some();
         let misses = state.stats.misses;
         drop(state);
         if warn {
@@ -264,35 +262,4 @@ fn make_storage(inner: &dyn Allocator, len: usize) -> Result<Storage, MemoryErro
         return Err(MemoryError::ShortBuffer { wanted: len, got: buffer.len() });
     }
     Ok(buffer.into_storage())
-}
-
-/// Allows one event in each [`WARNING_INTERVAL`].
-#[derive(Default)]
-struct RateLimit {
-    last: Option<Instant>,
-}
-
-impl RateLimit {
-    fn allow(&mut self, now: Instant) -> bool {
-        let due = self.last.is_none_or(|last| now.duration_since(last) >= WARNING_INTERVAL);
-        if due {
-            self.last = Some(now);
-        }
-        due
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn warnings_are_far_between() {
-        let mut limit = RateLimit::default();
-        let start = Instant::now();
-        assert!(limit.allow(start), "the first is news");
-        assert!(!limit.allow(start + WARNING_INTERVAL / 2));
-        assert!(limit.allow(start + WARNING_INTERVAL));
-        assert!(!limit.allow(start + WARNING_INTERVAL));
-    }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::config::{ConfigError, StreamConfig, WindowSize};
 use super::reader::Reader;
 use super::stats::Counters;
-use super::stream::{ChunkStreamOptions, Stream, chunk_options};
+use super::stream::{ChunkStreamOptions, Parts, Stream, chunk_options};
 use super::task::{End, Shared, StreamTask};
 use super::worker::{Worker, on_worker};
 use crate::chunk::{
@@ -272,14 +272,14 @@ fn prepare(
     let (number, head) = core.join(window, claims)?;
     let supply = MemberSupply::new(Arc::clone(core), number, stream_id, window);
     let counters = Arc::new(Counters::default());
-    let (engine, readers, quantum) =
-        match options.engine(window, head, Some(number), supply, &counters) {
-            Ok(parts) => parts,
-            Err(error) => {
-                core.leave(number);
-                return Err(error);
-            }
-        };
+    let parts = match options.engine(window, head, Some(number), supply, &counters) {
+        Ok(parts) => parts,
+        Err(error) => {
+            core.leave(number);
+            return Err(error);
+        }
+    };
+    let Parts { engine, readers, quantum } = parts;
     let shared = Arc::new(Shared::new(engine, counters));
     let flag = worker.task_waker();
     let waker = Waker::from(Arc::clone(&flag));

@@ -141,6 +141,13 @@ pub(crate) struct ChunkStreamOptions {
     pub(crate) readers: Vec<Box<dyn Reader>>,
 }
 
+/// What a stream's task is made of.
+pub(crate) struct Parts<S: Sink> {
+    pub(crate) engine: Engine<S>,
+    pub(crate) readers: Vec<Box<dyn Reader>>,
+    pub(crate) quantum: usize,
+}
+
 impl ChunkStreamOptions {
     pub(crate) fn new(place: Box<dyn Place>) -> Self {
         Self {
@@ -163,7 +170,7 @@ impl ChunkStreamOptions {
         member: Option<usize>,
         supply: S,
         counters: &Arc<Counters>,
-    ) -> Result<(Engine<ChunkSink<S>>, Vec<Box<dyn Reader>>, usize), ConfigError> {
+    ) -> Result<Parts<ChunkSink<S>>, ConfigError> {
         let rules = self.config.rules()?;
         if self.packet_presence == Some(0) {
             return Err(ConfigError::Zero("the packet size of packet presence"));
@@ -188,7 +195,7 @@ impl ChunkStreamOptions {
             Arc::clone(counters),
         );
         let engine = Engine::new(rules, sink, Arc::clone(counters));
-        Ok((engine, self.readers, self.config.quantum))
+        Ok(Parts { engine, readers: self.readers, quantum: self.config.quantum })
     }
 }
 
@@ -320,8 +327,8 @@ impl ChunkStreamBuilder {
         let stream_id = self.options.config.stream_id;
         let supply = Lone::new(stream_id, window, allocate, ready, self.max_age);
         let counters = Arc::new(Counters::default());
-        let (engine, readers, quantum) = self.options.engine(window, 0, None, supply, &counters)?;
-        Ok(launch(worker, engine, counters, readers, quantum, self.max_age))
+        let parts = self.options.engine(window, 0, None, supply, &counters)?;
+        Ok(launch(worker, parts, counters, self.max_age))
     }
 }
 
@@ -420,19 +427,19 @@ impl HeapStreamBuilder {
         let counters = Arc::new(Counters::default());
         let sink = HeapSink::new(self.allocator, ready, options, Arc::clone(&counters));
         let engine = Engine::new(rules, sink, Arc::clone(&counters));
-        Ok(launch(worker, engine, counters, self.readers, self.config.quantum, None))
+        let parts = Parts { engine, readers: self.readers, quantum: self.config.quantum };
+        Ok(launch(worker, parts, counters, None))
     }
 }
 
 /// Puts a stream on its worker.
 fn launch<S: Sink + 'static>(
     worker: &Worker,
-    engine: Engine<S>,
+    parts: Parts<S>,
     counters: Arc<Counters>,
-    readers: Vec<Box<dyn Reader>>,
-    quantum: usize,
     max_age: Option<Duration>,
 ) -> Stream {
+    let Parts { engine, readers, quantum } = parts;
     let shared = Arc::new(Shared::new(engine, counters));
     let count = readers.len();
     let waker = worker.task_waker();

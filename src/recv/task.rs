@@ -12,6 +12,7 @@ use super::reader::{Inlet, ReadState, Reader, Watch};
 use super::stats::{Counters, StreamStats};
 use super::worker::{Polled, Task, TaskCx, on_worker};
 use crate::chunk::{Cx, Flush, Gate, GateGuard, Laggard, ParkReason};
+use crate::limit::LogLimit;
 
 /// How a stream ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -201,6 +202,7 @@ struct Source {
     /// Whether it waits on a descriptor; otherwise any wake-up may be for it.
     watches: bool,
     attached: bool,
+    log_limit: LogLimit,
 }
 
 impl<S: Sink> StreamTask<S> {
@@ -344,7 +346,10 @@ impl<S: Sink> StreamTask<S> {
             ReadState::Parked(reason) => return Turn::Parked(reason),
             ReadState::Error(error) => {
                 engine.counters().reader_errors.add(1);
-                log::warn!("{}: {error}; receiving goes on", source.reader.describe());
+                if let Some(held_back) = source.log_limit.pass(Instant::now()) {
+                    let reader = source.reader.describe();
+                    log::warn!("{reader}: {error}; receiving goes on ({held_back} more before)");
+                }
             }
             ReadState::End => self.close(at, engine),
             ReadState::Failed(error) => {
@@ -427,7 +432,13 @@ enum Turn {
 
 impl Source {
     fn new(reader: Box<dyn Reader>) -> Self {
-        Self { reader, maybe_readable: true, watches: false, attached: false }
+        Self {
+            reader,
+            maybe_readable: true,
+            watches: false,
+            attached: false,
+            log_limit: LogLimit::default(),
+        }
     }
 }
 

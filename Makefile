@@ -1,0 +1,71 @@
+# Targets are documented by the comments after "##"; `make help` lists them.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules
+
+CARGO ?= cargo
+PYTHON ?= python3
+# For example --locked.
+CARGO_FLAGS ?=
+# Narrows `make test` and `make test-net` down to tests with this in their names.
+TESTS ?=
+
+VENV := .venv
+VENV_STAMP := $(VENV)/.stamp
+PEER_REQUIREMENTS := tests/peer/requirements.txt
+# The interpreter with the packages that the tests play against. Set it to bring your own.
+SPEADWAY_PEER_PYTHON ?= $(abspath $(VENV)/bin/python)
+export SPEADWAY_PEER_PYTHON
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: test
+test: venv model ## Run every test that needs no privileges: unit, integration, peer, doc, models
+	$(CARGO) test $(CARGO_FLAGS) --workspace --all-targets -- $(TESTS)
+	$(CARGO) test $(CARGO_FLAGS) --workspace --doc -- $(TESTS)
+
+.PHONY: model
+model: ## Check the lock-free parts under every interleaving (loom)
+	RUSTFLAGS="--cfg speadway_loom" $(CARGO) test $(CARGO_FLAGS) \
+		--release --package speadway --lib --target-dir target/loom -- models
+
+.PHONY: test-net
+test-net: venv ## Run the tests that need root and network namespaces
+	@tests/privileged $(CARGO) test $(CARGO_FLAGS) --workspace --lib --bins --tests -- \
+		--ignored $(or $(TESTS),privileged)
+
+.PHONY: lint
+lint: ## Check formatting, clippy and the documentation; any warning fails
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy $(CARGO_FLAGS) --workspace --all-targets --all-features -- -D warnings
+	RUSTDOCFLAGS=-Dwarnings $(CARGO) doc $(CARGO_FLAGS) --no-deps --workspace --all-features
+
+.PHONY: demo
+demo: ## Show a stream being received, without a network or a telescope
+	$(CARGO) run $(CARGO_FLAGS) --release -- demo
+
+.PHONY: venv
+ifeq ($(SPEADWAY_PEER_PYTHON),$(abspath $(VENV)/bin/python))
+venv: $(VENV_STAMP) ## Install the peer that the tests play against (spead2) into .venv
+else
+venv:
+endif
+
+$(VENV_STAMP): $(PEER_REQUIREMENTS)
+	@command -v $(PYTHON) >/dev/null || { \
+		echo "No $(PYTHON): install Python 3, or set SPEADWAY_PEER_PYTHON to one with" \
+			"the packages of $(PEER_REQUIREMENTS)." >&2; exit 1; }
+	rm -rf $(VENV)
+	$(PYTHON) -m venv $(VENV) || { \
+		echo "No venv module: on Debian it is in the package python3-venv." >&2; exit 1; }
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r $(PEER_REQUIREMENTS)
+	touch $@
+
+.PHONY: clean
+clean: ## Remove everything that was built or installed here
+	$(CARGO) clean
+	rm -rf $(VENV)
