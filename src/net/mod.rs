@@ -29,6 +29,8 @@ use fallback as imp;
 #[cfg(target_os = "linux")]
 use linux as imp;
 
+pub(crate) use raw::recv_now;
+
 pub use config::{DEFAULT_MAX_DATAGRAM, DEFAULT_RECV_BUFFER, Granted, UdpConfig};
 pub use error::NetError;
 pub use interface::{Interface, InterfaceInfo, interfaces};
@@ -36,4 +38,4 @@ pub use receiver::{ReceiverConfig, UdpReceiver};
 pub use sender::{DEFAULT_SEND_BUFFER, PacketParts, UdpSendConfig, UdpSender};
 pub use socket::{UdpSocket, adopt_udp, bind_udp};
 pub use staging::Datagram;
-pub use tcp::{TcpListener, adopt_tcp_listener, connect_tcp, listen_tcp};
+pub use tcp::{TcpListener, adopt_tcp_listener, adopt_tcp_stream, connect_tcp, listen_tcp};

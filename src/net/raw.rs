@@ -21,6 +21,26 @@ pub(super) fn is_readable(fd: BorrowedFd<'_>) -> io::Result<bool> {
     }
 }
 
+/// Receives what is there from a connected socket, as many bytes as fit, without blocking even if
+/// the socket does: `WouldBlock` if nothing is there, 0 bytes at the end.
+pub(crate) fn recv_now(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<usize> {
+    loop {
+        // SAFETY: the pointer and the length are those of a buffer that lives across the call.
+        let result = unsafe {
+            libc::recv(fd.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), libc::MSG_DONTWAIT)
+        };
+        match usize::try_from(result) {
+            Ok(count) => return Ok(count),
+            Err(_) => {
+                let error = io::Error::last_os_error();
+                if error.kind() != io::ErrorKind::Interrupted {
+                    return Err(error);
+                }
+            }
+        }
+    }
+}
+
 /// The address that a C socket address holds, if it is of an IP family.
 ///
 /// # Safety

@@ -58,6 +58,24 @@ pub fn adopt_tcp_listener(fd: BorrowedFd<'_>) -> Result<TcpListener, NetError> {
     TcpListener::finish(socket, recv_buffer, true)
 }
 
+/// Takes a TCP connection that was made elsewhere, by duplicating its file descriptor. The original,
+/// its flags and its options are left alone, so it blocks if the original does.
+///
+/// # Errors
+/// [`NetError::WrongSocket`] if it is not a connected IPv4 or IPv6 TCP socket; otherwise what the
+/// system answered.
+pub fn adopt_tcp_stream(fd: BorrowedFd<'_>) -> Result<TcpStream, NetError> {
+    let wanted = "a connected IPv4 or IPv6 TCP socket";
+    let owned = fd.try_clone_to_owned().attempt(|| "duplicate the file descriptor of a socket")?;
+    let socket = Socket::from(owned);
+    require_tcp(&socket, wanted)?;
+    if socket.peer_addr().is_err() {
+        let found = "a TCP socket that is not connected".to_owned();
+        return Err(NetError::WrongSocket { wanted, found });
+    }
+    Ok(socket.into())
+}
+
 /// Connects to `address`, waiting for at most `timeout`, from the local address `bind` if given.
 /// The connection is then non-blocking, with a send buffer of `send_buffer` bytes (0: the system
 /// default).
@@ -104,6 +122,15 @@ fn connect_advice(error: NetError) -> NetError {
 
 fn require_listener(socket: &Socket) -> Result<(), NetError> {
     let wanted = "a listening IPv4 or IPv6 TCP socket";
+    require_tcp(socket, wanted)?;
+    if !is_listening(socket) {
+        let found = "a TCP socket that does not listen".to_owned();
+        return Err(NetError::WrongSocket { wanted, found });
+    }
+    Ok(())
+}
+
+fn require_tcp(socket: &Socket, wanted: &'static str) -> Result<(), NetError> {
     let wrong = |found| NetError::WrongSocket { wanted, found };
     let kind = socket.r#type().map_err(|error| wrong(format!("not a socket ({error})")))?;
     if kind != Type::STREAM {
@@ -112,9 +139,6 @@ fn require_listener(socket: &Socket) -> Result<(), NetError> {
     let address = socket.local_addr().attempt(|| "read a socket's address")?;
     if address.as_socket().is_none() {
         return Err(wrong(format!("a socket of address family {}", address.family())));
-    }
-    if !is_listening(socket) {
-        return Err(wrong("a TCP socket that does not listen".to_owned()));
     }
     Ok(())
 }
