@@ -1,7 +1,11 @@
 //! The `speadway` command: receives SPEAD streams and shows what arrives.
 
+mod choices;
 mod demo;
+mod endpoint;
+mod hash;
 mod progress;
+mod recv;
 mod report;
 mod units;
 
@@ -23,6 +27,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Demo(demo::Options),
+    Recv(Box<recv::Options>),
 }
 
 impl Command {
@@ -31,6 +36,7 @@ impl Command {
         match self {
             // It makes do with whatever buffers it gets.
             Self::Demo(_) => "warn,speadway::net=error",
+            Self::Recv(_) => "warn",
         }
     }
 }
@@ -41,6 +47,7 @@ fn main() -> ExitCode {
     env_logger::Builder::from_env(filter).init();
     let done = match command {
         Command::Demo(options) => demo::run(&options),
+        Command::Recv(options) => recv::run(&options),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,

@@ -35,6 +35,12 @@ impl Table {
         self.rows.iter().all(|(_, row)| row.iter().all(|&value| value == 0))
     }
 
+    /// The counters over all streams, without those that are zero.
+    pub(crate) fn totals(&self) -> impl Iterator<Item = (&str, u64)> {
+        let totals = self.rows.iter().map(|(name, row)| (name.as_str(), total(name, row)));
+        totals.filter(|&(_, value)| value != 0)
+    }
+
     /// Writes every counter that is not zero, with a total if there are several streams.
     pub(crate) fn write(&self, out: &mut impl Write) -> io::Result<()> {
         let several = self.columns.len() > 1;
@@ -65,6 +71,19 @@ impl Table {
         }
         Ok(())
     }
+}
+
+/// Writes counters in one line, without those that are zero.
+pub(crate) fn write_row(
+    out: &mut impl Write,
+    name: &str,
+    counters: &[(&str, u64)],
+) -> io::Result<()> {
+    write!(out, "  {name}:")?;
+    for (name, value) in counters.iter().filter(|&&(_, value)| value != 0) {
+        write!(out, "  {name} {value}")?;
+    }
+    writeln!(out)
 }
 
 fn cells(name: &str, row: &[u64], several: bool) -> Vec<String> {

@@ -8,6 +8,7 @@ use speadway::chunk::Eviction;
 use speadway::wire::{Flavour, HeapPlan};
 
 use super::sender;
+use crate::choices::EvictionChoice;
 use crate::units;
 
 /// See it work: send and receive over loopback UDP in one process, and verify every byte.
@@ -59,24 +60,6 @@ pub(crate) struct Options {
     /// Print the result as one JSON object
     #[arg(long)]
     pub(super) json: bool,
-}
-
-/// [`Eviction`] on the command line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum EvictionChoice {
-    /// The oldest chunk is handed over; who still fills it loses what is missing
-    Eager,
-    /// Who is ahead waits; nothing is lost while the sockets' buffers hold
-    Lossless,
-}
-
-impl From<EvictionChoice> for Eviction {
-    fn from(choice: EvictionChoice) -> Self {
-        match choice {
-            EvictionChoice::Eager => Self::Eager,
-            EvictionChoice::Lossless => Self::Lossless,
-        }
-    }
 }
 
 /// What to do to the damaged heap.
