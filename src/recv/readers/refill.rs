@@ -19,10 +19,10 @@ impl Refill {
     /// is allocated here.
     pub(super) fn new(piece: usize, least: usize) -> Result<Self, TryReserveError> {
         let size = piece.saturating_mul(2).max(least);
-        let mut buffer = Vec::new();
-        buffer.try_reserve_exact(size)?;
-        buffer.resize(size, 0);
-        Ok(Self { buffer, start: 0, end: 0 })
+        // Only `vec!` gets zeroed memory from the system, untouched until it is used, but it would
+        // abort the process if there were none: so try first.
+        Vec::<u8>::new().try_reserve_exact(size)?;
+        Ok(Self { buffer: vec![0; size], start: 0, end: 0 })
     }
 
     /// What has arrived and is not consumed.
