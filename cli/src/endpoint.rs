@@ -14,8 +14,8 @@ pub(crate) enum Source {
     Udp(HostPort),
     /// A local address that a sender connects to.
     Tcp(HostPort),
-    /// A capture.
-    Pcap(PathBuf),
+    /// What a capture has, of all ports or of one.
+    Pcap(PathBuf, Option<u16>),
 }
 
 /// A host, by name or address and perhaps empty, and a port.
@@ -26,26 +26,32 @@ pub(crate) struct HostPort {
 }
 
 /// What a source may look like, for errors.
-const FORMS: &str = "use [HOST]:PORT or PORT for UDP, tcp://[HOST]:PORT, or pcap:FILE";
+const FORMS: &str = "use [HOST]:PORT or PORT for UDP, tcp://[HOST]:PORT, or pcap:FILE[#PORT]";
 
 impl FromStr for Source {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
         if let Some(path) = text.strip_prefix("pcap:") {
-            return match path {
-                "" => Err(format!("no file is named; {FORMS}")),
-                path => Ok(Self::Pcap(path.into())),
+            return match capture(path) {
+                ("", _) => Err(format!("no file is named; {FORMS}")),
+                (path, port) => Ok(Self::Pcap(path.into(), port)),
             };
         }
         match text.split_once("://") {
             Some(("udp", rest)) => rest.parse().map(Self::Udp),
             Some(("tcp", rest)) => rest.parse().map(Self::Tcp),
             Some((scheme, _)) => Err(format!("there is no source of kind `{scheme}`; {FORMS}")),
-            None if is_capture(text) => Ok(Self::Pcap(text.into())),
+            None if is_capture(text) => Ok(Self::Pcap(text.into(), None)),
             None => text.parse().map(Self::Udp),
         }
     }
+}
+
+/// A capture's path, and its port if one is named.
+fn capture(text: &str) -> (&str, Option<u16>) {
+    let named = text.rsplit_once('#').and_then(|(path, port)| Some((path, port.parse().ok()?)));
+    named.map_or((text, None), |(path, port)| (path, Some(port)))
 }
 
 fn is_capture(path: &str) -> bool {
@@ -88,7 +94,8 @@ impl fmt::Display for Source {
         match self {
             Self::Udp(at) => write!(f, "udp://{at}"),
             Self::Tcp(at) => write!(f, "tcp://{at}"),
-            Self::Pcap(path) => write!(f, "pcap:{}", path.display()),
+            Self::Pcap(path, None) => write!(f, "pcap:{}", path.display()),
+            Self::Pcap(path, Some(port)) => write!(f, "pcap:{}#{port}", path.display()),
         }
     }
 }
@@ -129,6 +136,11 @@ mod tests {
         assert_eq!(shown("tcp://localhost:7149").unwrap(), "tcp://localhost:7149");
         assert_eq!(shown("pcap:data").unwrap(), "pcap:data");
         assert_eq!(shown("a/b:c.pcapng").unwrap(), "pcap:a/b:c.pcapng");
+        let one_port = Source::Pcap("data".into(), Some(7148));
+        assert_eq!("pcap:data#7148".parse(), Ok(one_port.clone()));
+        assert_eq!(one_port.to_string(), "pcap:data#7148");
+        assert_eq!(shown("pcap:data#1").unwrap(), "pcap:data#1");
+        assert_eq!("pcap:data#x".parse(), Ok(Source::Pcap("data#x".into(), None)));
         for bad in ["", "host", "host:", "host:70000", "::1:7148", "ftp://x:1", "pcap:", "udp://"] {
             assert!(shown(bad).is_err(), "{bad}");
         }

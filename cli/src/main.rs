@@ -18,7 +18,7 @@ use clap::{Parser, Subcommand};
 ///
 /// Set RUST_LOG (for example to "info" or "debug") to see more of what the library does.
 #[derive(Debug, Parser)]
-#[command(version, max_term_width = 100, propagate_version = true)]
+#[command(version, propagate_version = true)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

@@ -73,14 +73,18 @@ impl Table {
     }
 }
 
-/// Writes counters in one line, without those that are zero.
+/// Writes counters in one line, without those that are zero; nothing if all are.
 pub(crate) fn write_row(
     out: &mut impl Write,
     name: &str,
     counters: &[(&str, u64)],
 ) -> io::Result<()> {
+    let counters: Vec<_> = counters.iter().filter(|&&(_, value)| value != 0).collect();
+    if counters.is_empty() {
+        return Ok(());
+    }
     write!(out, "  {name}:")?;
-    for (name, value) in counters.iter().filter(|&&(_, value)| value != 0) {
+    for (name, value) in counters {
         write!(out, "  {name} {value}")?;
     }
     writeln!(out)

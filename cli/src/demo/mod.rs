@@ -1,9 +1,8 @@
 //! `speadway demo`: a sender and a receiver in one process, over loopback UDP.
 //!
-//! The [`sender`] gives every port its share of the heaps, never more at a time than the receiver's
-//! socket holds for certain ([`flow`]). The receiver is a group of streams, one a port, exactly as a
-//! program would use it ([`receiver`]); each chunk is compared byte by byte with what was sent
-//! ([`verify`]).
+//! The [`sender`] gives every port its share of the heaps, never more at a time than its socket holds
+//! for certain ([`flow`]). The [`receiver`] is a group of streams, one for each port, just as a
+//! program would use it; each chunk is compared byte by byte with what was sent ([`verify`]).
 
 mod flow;
 mod options;

@@ -103,7 +103,7 @@ fn group(
 ) -> Result<Group> {
     let chunks = &options.chunks;
     let window = chunks.member_window.unwrap_or_else(|| chunks.window.saturating_sub(1).max(1));
-    let mut group = Group::builder().window(chunks.window).eviction(chunks.eviction.into()).ring(
+    let mut group = Group::builder().window(chunks.window).eviction(options.eviction()).ring(
         pool,
         ring,
         RingPolicy::default(),

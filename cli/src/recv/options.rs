@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 use clap::Args;
+use speadway::chunk::Eviction;
 use speadway::recv::{StreamConfig, WaitStrategy};
 use speadway::wire::BugCompat;
 
@@ -15,9 +16,10 @@ use crate::units;
 
 /// Receive streams and show what arrives: chunks if --heap-size is given, else heaps.
 ///
-/// A SOURCE is [HOST]:PORT or PORT (UDP; HOST is a local address or a multicast group),
-/// tcp://[HOST]:PORT (listens for a sender), or pcap:FILE. Each source is a stream of its own; in
-/// chunk mode they are a group and fill the same chunks.
+/// A SOURCE is HOST:PORT, :PORT or PORT for UDP (HOST is a local address or a multicast group),
+/// tcp://HOST:PORT to listen for a sender, or pcap:FILE for all UDP packets of a capture, with #PORT
+/// behind it for those sent to one port. Each source is a stream of its own; in chunk mode they are
+/// a group and fill the same chunks.
 ///
 /// It ends when the senders end their streams, with --limit or --timeout, or with Ctrl-C, which
 /// shows what has arrived so far; a second Ctrl-C drops that.
@@ -106,7 +108,8 @@ pub(super) struct Chunks {
     /// Payload of a heap in bytes; collects heaps in chunks
     #[arg(long, value_name = "SIZE", value_parser = units::size)]
     pub(super) heap_size: Option<usize>,
-    /// Item that orders the heaps: an immediate one, such as a timestamp
+    /// Item that orders the heaps: an immediate one, such as a timestamp; 1 is the heap count, which
+    /// every heap has
     #[arg(long, value_name = "ID", default_value = "0x1600", value_parser = units::number)]
     pub(super) sequence_item: u64,
     /// How much the sequence item grows from one heap to the next
@@ -131,9 +134,10 @@ pub(super) struct Chunks {
     /// Chunks that one stream of several has open at a time [default: one less than --window]
     #[arg(long, value_name = "N")]
     pub(super) member_window: Option<usize>,
-    /// What happens to a stream that falls behind the others
-    #[arg(long, value_enum, default_value_t = EvictionChoice::Eager)]
-    pub(super) eviction: EvictionChoice,
+    /// What happens when a stream falls behind the others [default: eager; lossless for
+    /// captures]
+    #[arg(long, value_enum)]
+    eviction: Option<EvictionChoice>,
     /// Hand over chunks that have been open this long though nothing newer arrives [default: off]
     #[arg(long, value_name = "TIME", value_parser = units::duration)]
     pub(super) max_age: Option<Duration>,
@@ -197,6 +201,19 @@ pub(super) struct Output {
     /// Show the progress though standard error is no terminal
     #[arg(long)]
     pub(super) progress: bool,
+}
+
+impl Options {
+    /// What happens to a stream that falls behind. Captures wait for each other unless told
+    /// otherwise: nobody sends them, so nothing is lost by waiting.
+    pub(super) fn eviction(&self) -> Eviction {
+        let captures = self.sources.iter().all(|source| matches!(source, Source::Pcap(..)));
+        match self.chunks.eviction {
+            Some(choice) => choice.into(),
+            None if captures => Eviction::Lossless,
+            None => Eviction::Eager,
+        }
+    }
 }
 
 /// An axis of the layout.

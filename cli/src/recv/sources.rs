@@ -2,13 +2,16 @@
 
 use std::io;
 use std::net::Ipv4Addr;
+use std::path::Path;
 
 use anyhow::{Result, anyhow};
 use serde::Serialize;
 use speadway::net::{
     DEFAULT_MAX_DATAGRAM, DEFAULT_RECV_BUFFER, Interface, ReceiverConfig, UdpConfig,
 };
-use speadway::recv::readers::{Connections, TcpConfig, TcpReader, UdpReader};
+use speadway::recv::readers::{
+    Connections, PcapConfig, PcapCounts, PcapReader, TcpConfig, TcpReader, UdpReader,
+};
 use speadway::recv::{Inlet, ReadState, Reader, Watch};
 
 use super::options::Network;
@@ -27,6 +30,9 @@ pub(super) struct About {
     pub(super) source: String,
     /// The receive buffer that the kernel granted, in bytes.
     pub(super) recv_buffer: Option<usize>,
+    /// What has become of the frames of a capture.
+    #[serde(skip)]
+    pub(super) frames: Option<PcapCounts>,
 }
 
 /// Opens a source.
@@ -34,7 +40,7 @@ pub(super) fn open(source: &Source, network: &Network) -> Result<Opened> {
     match source {
         Source::Udp(at) => open_udp(at, network),
         Source::Tcp(at) => open_tcp(at, network),
-        Source::Pcap(_) => Err(anyhow!("{source}: captures cannot be read yet")),
+        Source::Pcap(path, port) => open_pcap(source, path, *port),
     }
 }
 
@@ -52,6 +58,7 @@ fn open_udp(at: &HostPort, network: &Network) -> Result<Opened> {
     let about = About {
         source: format!("udp://{}", reader.local_addr()),
         recv_buffer: Some(reader.recv_buffer().granted),
+        frames: None,
     };
     Ok(Opened { about, reader: Box::new(reader) })
 }
@@ -66,7 +73,16 @@ fn open_tcp(at: &HostPort, network: &Network) -> Result<Opened> {
     let about = About {
         source: format!("tcp://{}", reader.local_addr()),
         recv_buffer: reader.recv_buffer().map(|buffer| buffer.granted),
+        frames: None,
     };
+    Ok(Opened { about, reader: Box::new(reader) })
+}
+
+fn open_pcap(source: &Source, path: &Path, port: Option<u16>) -> Result<Opened> {
+    let config = port.into_iter().fold(PcapConfig::default(), PcapConfig::port);
+    let reader = PcapReader::open(path, config).map_err(|error| anyhow!("{error}"))?;
+    let about =
+        About { source: source.to_string(), recv_buffer: None, frames: Some(reader.counts()) };
     Ok(Opened { about, reader: Box::new(reader) })
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::Result;
 use serde_json::{Map, Value, json};
 use speadway::chunk::{GroupStats, Tally};
+use speadway::heap::HeapOutcome;
 use speadway::recv::{End, StreamStats};
 use speadway::ring::RingStats;
 
@@ -27,7 +28,7 @@ pub(super) struct Summary {
 
 /// A stream that has ended.
 struct Ended {
-    sources: Vec<String>,
+    sources: Vec<About>,
     end: End,
     stats: StreamStats,
 }
@@ -44,7 +45,7 @@ impl Summary {
         let streams = receiving.streams().iter().zip(ends).zip(about);
         let streams = streams
             .map(|((stream, end), sources)| Ended {
-                sources: sources.iter().map(|about| about.source.clone()).collect(),
+                sources: sources.clone(),
                 end,
                 stats: stream.stats(),
             })
@@ -93,19 +94,42 @@ impl Summary {
         }
         for stream in &self.streams {
             if let End::Failed(why) = &stream.end {
-                writeln!(out, "{} failed: {why}", stream.sources.join(" and "))?;
+                writeln!(out, "{} failed: {why}", stream.name())?;
             }
+            for about in &stream.sources {
+                if let Some(frames) = &about.frames {
+                    writeln!(out, "{}: {frames}", about.source)?;
+                }
+            }
+        }
+        if let Some(hint) = self.hint() {
+            writeln!(out, "{hint}")?;
         }
         writeln!(out)?;
         let mut table = Table::default();
         for stream in &self.streams {
-            table.add(stream.sources.join(" "), &stream.stats);
+            table.add(stream.name(), &stream.stats);
         }
         table.write(out)?;
         if let Some(group) = &self.group {
             report::write_row(out, "group", &group_counters(group))?;
         }
         report::write_row(out, "ring", &ring_counters(&self.ring))
+    }
+
+    /// What to look at if nothing was placed though heaps arrived.
+    fn hint(&self) -> Option<&'static str> {
+        let rejected = |stream: &Ended| stream.stats.rejected_heaps;
+        let placed = |stream: &Ended| stream.stats.outcome(HeapOutcome::Placed);
+        let (rejected, placed) = (
+            self.streams.iter().map(rejected).sum::<u64>(),
+            self.streams.iter().map(placed).sum::<u64>(),
+        );
+        (rejected > 0 && placed == 0).then_some(
+            "no heap belongs in a chunk: all have another length than --heap-size, lack the item of\n\
+             --sequence-item or --axis, or have values of it that --step, --origin or --axis rule out.\n\
+             Leave out --heap-size to see the heaps as they are.",
+        )
     }
 
     /// Writes it for machines.
@@ -153,6 +177,11 @@ impl Summary {
 }
 
 impl Ended {
+    fn name(&self) -> String {
+        let names: Vec<&str> = self.sources.iter().map(|about| about.source.as_str()).collect();
+        names.join(" ")
+    }
+
     fn to_json(&self) -> Value {
         let (end, failure) = match &self.end {
             End::Finished => ("finished", None),
@@ -166,7 +195,8 @@ impl Ended {
             .filter(|&(_, value)| value != 0)
             .map(|(name, value)| (name, value.into()))
             .collect();
-        json!({ "sources": self.sources, "end": end, "failure": failure, "stats": stats })
+        let sources: Vec<&str> = self.sources.iter().map(|about| about.source.as_str()).collect();
+        json!({ "sources": sources, "end": end, "failure": failure, "stats": stats })
     }
 }
 
