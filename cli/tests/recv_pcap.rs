@@ -68,3 +68,18 @@ fn a_file_that_is_no_capture_is_refused() {
         assert!(stderr(&output).contains(expected), "{}", stderr(&output));
     }
 }
+
+#[test]
+fn a_capture_that_is_cut_short_fails_after_what_it_has() {
+    let whole = std::fs::read(data("lo-2ports.pcap")).unwrap();
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("cut.pcap");
+    std::fs::write(&path, &whole[..whole.len() / 2]).unwrap();
+    let output = run(&["recv", "--json", path.to_str().unwrap()]);
+    let text = stdout(&output);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    let end: serde_json::Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+    assert_eq!((&end["ok"], &end["streams"][0]["end"]), (&false.into(), &"failed".into()), "{end}");
+    assert!(end["streams"][0]["failure"].as_str().unwrap().contains("cut.pcap"), "{end}");
+    assert!(end["heaps"].as_u64().unwrap() >= 2, "{end}");
+    std::fs::remove_file(path).unwrap();
+}
