@@ -229,6 +229,7 @@ fn who_waits_for_room_is_told_when_the_stream_stops() {
     });
     wait_until("the stream parks", || parks(&stream) > 0);
     stream.stop();
+    wait_until("the producer is told", || producer.is_finished());
     assert!(matches!(producer.join().unwrap(), Err(Stopped(_))));
     assert!(queue.is_stopped());
     drop(ring);

@@ -25,6 +25,9 @@ pub enum Allocation {
 pub trait Allocate: Send {
     /// Memory for chunk `id`. `waker` matters only for [`Allocation::NotYet`].
     fn allocate(&mut self, id: u64, waker: &Waker) -> Allocation;
+
+    /// Nothing will be asked for any more: an answer "not yet" need not be followed up.
+    fn end(&mut self) {}
 }
 
 /// Takes what is finished: chunks in id order, or heaps. Closures
@@ -145,6 +148,8 @@ impl Allocate for RingAllocate {
             WhenEmpty::RecycleOldest => {
                 // The oldest goes back to its pool, which need not be ours; then ours is asked.
                 if let Some(chunk) = self.pool.try_take() {
+                    // Not waiting any more: the next wake-up is for another stream of the pool.
+                    self.waiter.clear();
                     return Allocation::Chunk(chunk);
                 }
                 drop(self.data.try_pop());
@@ -155,6 +160,11 @@ impl Allocate for RingAllocate {
             Poll::Ready(None) => Allocation::Refused,
             Poll::Pending => Allocation::NotYet,
         }
+    }
+
+    fn end(&mut self) {
+        // A place kept in the pool's queue would swallow the wake-up of the next stream.
+        self.waiter.clear();
     }
 }
 
@@ -178,6 +188,7 @@ impl<T: Send> Ready<T> for RingReady<T> {
     }
 
     fn end(&mut self) {
+        self.waiter.clear();
         self.producer = None;
     }
 }

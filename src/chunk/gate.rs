@@ -94,7 +94,11 @@ impl<T: Flush> GateGuard<'_, T> {
 impl<T: Flush> Drop for GateGuard<'_, T> {
     fn drop(&mut self) {
         drop(self.guard.take());
-        self.gate.settle();
+        // A flush may call back to the user, whose second panic while the first unwinds would abort
+        // the process. A worker whose callback panicked locks again to end the stream: that serves.
+        if !std::thread::panicking() {
+            self.gate.settle();
+        }
     }
 }
 

@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 
 use super::Chunk;
 use super::exchange::{Allocate, Allocation, Cx, ParkReason, Ready};
+use super::layout::Division;
 use super::view::{ChunkView, Claims};
 use super::window::{Supplied, Supply};
 use crate::sync::{AtomicUsize, Mutex, MutexGuard, Ordering};
@@ -71,6 +72,8 @@ struct State {
     /// Emptied slots, kept for their claim tables.
     spare: Vec<OpenChunk>,
     members: Vec<Member>,
+    /// What the members claim; those that promise to be disjoint claim nothing.
+    units: Option<Units>,
     live: usize,
     outbox: VecDeque<Chunk>,
     allocating: bool,
@@ -132,6 +135,14 @@ pub(crate) trait Laggard: Send + Sync {
     fn request_flush(&self, target: u64);
 }
 
+/// What a member claims before it writes. A claim names a unit by its index alone, so members that
+/// claim must mean the same bytes by it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Units {
+    pub(crate) division: Division,
+    pub(crate) packet_presence: Option<u64>,
+}
+
 /// Why a stream cannot join a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum JoinError {
@@ -143,6 +154,8 @@ pub(crate) enum JoinError {
     Closed,
     /// More members than claims can tell apart.
     TooMany,
+    /// It would claim other units than the members before it.
+    OtherUnits,
 }
 
 /// Wakes the members when a ring moved; holds the group weakly, because rings hold the waker.
@@ -168,6 +181,7 @@ impl Group {
             slots: VecDeque::with_capacity(parts.window),
             spare: Vec::with_capacity(parts.window),
             members: Vec::new(),
+            units: None,
             live: 0,
             outbox: VecDeque::with_capacity(2 * parts.window),
             allocating: false,
@@ -194,7 +208,11 @@ impl Group {
 
     /// Adds a member with a window of `window` chunks. Returns its number and the first chunk id
     /// that it may open. Others can reach it once it is [connected](Self::connect).
-    pub(crate) fn join(&self, window: usize, claims: bool) -> Result<(usize, u64), JoinError> {
+    pub(crate) fn join(
+        &self,
+        window: usize,
+        claims: Option<Units>,
+    ) -> Result<(usize, u64), JoinError> {
         if window > self.window {
             return Err(JoinError::WindowTooLarge { member: window, group: self.window });
         }
@@ -208,12 +226,18 @@ impl Group {
         if state.members.len() >= usize::from(u16::MAX) {
             return Err(JoinError::TooMany);
         }
+        let claiming = claims.is_some();
+        if let Some(units) = claims
+            && *state.units.get_or_insert_with(|| units.clone()) != units
+        {
+            return Err(JoinError::OtherUnits);
+        }
         let head = state.tail;
         state.members.push(Member {
             head,
             live: true,
             parked: false,
-            claims,
+            claims: claiming,
             drained: None,
             waker: None,
             laggard: None,
@@ -248,19 +272,8 @@ impl Group {
     /// Drops whatever the group holds, in the caller's thread: the second half of a user's stop.
     /// All members have ended, so nobody writes to the chunks any more.
     pub(crate) fn abandon(&self) {
-        let mut state = self.state();
-        debug_assert_eq!(state.live, 0, "members end before their chunks go");
-        if state.live > 0 {
-            return;
-        }
-        let slots = std::mem::take(&mut state.slots);
-        let outbox = std::mem::take(&mut state.outbox);
-        let tell = !std::mem::replace(&mut state.told, true);
-        drop(state);
-        drop((slots, outbox));
-        if tell {
-            self.ready().end();
-        }
+        debug_assert_eq!(self.state().live, 0, "members end before their chunks go");
+        self.publish();
     }
 
     pub(crate) fn stats(&self) -> GroupStats {
@@ -286,9 +299,18 @@ impl Group {
         loop {
             state.publish_again = false;
             if state.ended {
-                break;
-            }
-            if let Some(chunk) = state.outbox.pop_front() {
+                // Told by who has the role, so that it is told once, after the last chunk, and by
+                // whoever is last: a stop from a callback has no thread that waits for it.
+                if state.live > 0 || std::mem::replace(&mut state.told, true) {
+                    break;
+                }
+                let rest = (std::mem::take(&mut state.slots), std::mem::take(&mut state.outbox));
+                drop(state);
+                drop(rest);
+                self.ready().end();
+                self.allocate.lock_ignoring_poison().end();
+                state = self.state();
+            } else if let Some(chunk) = state.outbox.pop_front() {
                 let was_full = state.outbox.len() + 1 >= self.window;
                 self.pending.store(state.outbox.len() + 1, Ordering::Relaxed);
                 drop(state);
@@ -310,10 +332,6 @@ impl Group {
                 }
             } else if state.closed && state.live == 0 && self.had_members(&state) {
                 state.ended = true;
-                state.told = true;
-                drop(state);
-                self.ready().end();
-                state = self.state();
             } else {
                 break;
             }
@@ -417,9 +435,12 @@ impl Group {
             Allocation::Refused => None,
             Allocation::NotYet => return false,
         };
-        self.state().insert(id, chunk, now);
+        let in_window = self.state().insert(id, chunk, now);
         drop(role);
         self.wake_parked();
+        if !in_window {
+            self.publish();
+        }
         true
     }
 
@@ -460,14 +481,16 @@ impl Group {
     /// Member `member` is gone: it holds nobody back any more.
     pub(crate) fn leave(&self, member: usize) {
         let mut state = self.state();
-        if !std::mem::replace(&mut state.members[member].live, false) {
-            return;
+        if std::mem::replace(&mut state.members[member].live, false) {
+            state.members[member].parked = false;
+            state.live -= 1;
+            state.settle();
+            drop(state);
+            self.wake_parked();
+        } else {
+            drop(state);
         }
-        state.members[member].parked = false;
-        state.live -= 1;
-        state.settle();
-        drop(state);
-        self.wake_parked();
+        // Again if it left before: a callback that panicked may have left something behind.
         self.publish();
     }
 
@@ -544,14 +567,14 @@ impl State {
         Supplied::Park(reason)
     }
 
-    /// Takes in a chunk that was allocated for `id`.
-    fn insert(&mut self, id: u64, chunk: Option<Chunk>, now: Instant) {
+    /// Takes in a chunk that was allocated for `id`; false if it is finished already.
+    fn insert(&mut self, id: u64, chunk: Option<Chunk>, now: Instant) -> bool {
         if id < self.tail {
             // The window jumped past `id` meanwhile. Nothing later was opened, because we held the
             // role, so the order of ids is kept by handing it over right away.
             self.stats.count(&chunk);
             self.outbox.extend(chunk);
-            return;
+            return false;
         }
         self.stats.count(&chunk);
         let mut slot = self.spare.pop().unwrap_or_default();
@@ -560,6 +583,7 @@ impl State {
         slot.opened = Some(now);
         self.slots.push_back(slot);
         self.tail += 1;
+        true
     }
 
     /// Moves the head to the smallest of the members' heads; true if it moved.
@@ -649,7 +673,13 @@ impl Supply for MemberSupply {
         self.group.leave(self.member);
     }
 
-    fn expired(&mut self, cx: &Cx<'_>, _oldest: Option<Instant>, drained: bool) -> Option<u64> {
+    fn expired(
+        &mut self,
+        cx: &Cx<'_>,
+        _head: u64,
+        _oldest: Option<Instant>,
+        drained: bool,
+    ) -> Option<u64> {
         self.group.expired(self.member, cx.now, drained)
     }
 }

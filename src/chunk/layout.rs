@@ -72,6 +72,17 @@ struct Axis {
     stride: (usize, usize),
 }
 
+/// How a layout divides a chunk, whatever items say which part a heap is.
+///
+/// Layouts that divide alike put a heap of one index at one offset: a heap's index is the sum of
+/// its places on the axes, each times what the axes within it count, so it tells them all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Division {
+    heap_size: u64,
+    /// How many places each axis has, and its byte stride; the sequence first.
+    axes: Vec<(u64, usize)>,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum AxisSource {
     Item(u64),
@@ -136,6 +147,13 @@ impl Layout {
             .saturating_mul(self.heaps_per_chunk)
             .saturating_mul(self.step)
             .saturating_add(self.origin)
+    }
+
+    pub(crate) fn division(&self) -> Division {
+        let sequence = (self.heaps_per_chunk, self.stride.0);
+        let axes = self.axes.iter().map(|axis| (axis.count, axis.stride.0));
+        let axes = std::iter::once(sequence).chain(axes).collect();
+        Division { heap_size: self.heap_size, axes }
     }
 
     fn locate(&self, heap: &HeapContext<'_>) -> Option<Placement> {

@@ -19,6 +19,8 @@ pub(crate) struct Lone {
     /// Finished chunks that `ready` has not taken yet, oldest first. Nothing is opened while there
     /// are any, so there are never more than the window's size.
     outbox: VecDeque<Chunk>,
+    /// The callbacks were told the end: streams are stopped more than once, ends are told once.
+    told: bool,
 }
 
 impl Lone {
@@ -36,6 +38,7 @@ impl Lone {
             max_age,
             open: VecDeque::with_capacity(window),
             outbox: VecDeque::with_capacity(window),
+            told: false,
         }
     }
 }
@@ -84,17 +87,25 @@ impl Supply for Lone {
     }
 
     fn end(&mut self, _cx: &Cx<'_>) {
-        self.ready.end();
+        if !std::mem::replace(&mut self.told, true) {
+            self.ready.end();
+            self.allocate.end();
+        }
     }
 
-    fn abandon(&mut self, _cx: &Cx<'_>) {
+    fn abandon(&mut self, cx: &Cx<'_>) {
         self.outbox.clear();
-        self.ready.end();
+        self.end(cx);
     }
 
-    fn expired(&mut self, cx: &Cx<'_>, oldest: Option<Instant>, drained: bool) -> Option<u64> {
+    fn expired(
+        &mut self,
+        cx: &Cx<'_>,
+        head: u64,
+        oldest: Option<Instant>,
+        drained: bool,
+    ) -> Option<u64> {
         let deadline = oldest?.checked_add(self.max_age?)?;
-        // 0: the window releases its oldest chunk.
-        (drained && cx.now >= deadline).then_some(0)
+        (drained && cx.now >= deadline).then_some(head + 1)
     }
 }

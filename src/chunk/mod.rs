@@ -12,6 +12,8 @@ mod group;
 mod guard;
 mod layout;
 mod lone;
+#[cfg(all(test, speadway_loom))]
+mod models;
 mod place;
 mod pool;
 mod view;
@@ -26,8 +28,9 @@ pub use exchange::{
 };
 pub(crate) use gate::{Flush, Gate, GateGuard};
 pub use group::{Eviction, GroupStats};
-pub(crate) use group::{Group, GroupParts, JoinError, Laggard, MemberSupply};
+pub(crate) use group::{Group, GroupParts, JoinError, Laggard, MemberSupply, Units};
 pub(crate) use guard::{JumpGuard, Verdict};
+pub(crate) use layout::Division;
 pub use layout::{Layout, LayoutBuilder, LayoutError};
 pub(crate) use lone::Lone;
 pub use place::{HeapContext, Place, Placement};

@@ -41,9 +41,15 @@ pub(crate) trait Supply: Send {
     /// more. The window has been flushed.
     fn abandon(&mut self, cx: &Cx<'_>);
 
-    /// How far the window should be flushed because of age, if at all. `drained` says that the
-    /// stream's readers were found empty just now.
-    fn expired(&mut self, cx: &Cx<'_>, oldest: Option<Instant>, drained: bool) -> Option<u64>;
+    /// How far the window, which starts at `head`, should be flushed because of age, if at all.
+    /// `drained` says that the stream's readers were found empty just now.
+    fn expired(
+        &mut self,
+        cx: &Cx<'_>,
+        head: u64,
+        oldest: Option<Instant>,
+        drained: bool,
+    ) -> Option<u64>;
 }
 
 /// The open chunks of one stream: ids `head..tail`, at most `size` of them, with the rules of the
@@ -156,14 +162,13 @@ impl<S: Supply> Window<S> {
 
     /// Releases chunks that are older than the supply allows.
     pub(crate) fn expire(&mut self, cx: &Cx<'_>, drained: bool) {
-        while let Some(target) =
-            self.supply.expired(cx, self.slots.front().map(|slot| slot.opened), drained)
-        {
-            let target = target.max(self.head + 1).min(self.tail);
-            if target <= self.head {
-                break;
+        loop {
+            let oldest = self.slots.front().map(|slot| slot.opened);
+            match self.supply.expired(cx, self.head, oldest, drained) {
+                Some(target) if target > self.head => self.advance(target, cx),
+                // In a group it may be others that hold the old chunk: what is newer here stays.
+                _ => return,
             }
-            self.advance(target, cx);
         }
     }
 

@@ -64,7 +64,8 @@ impl Assembly {
     fn agreed_length(&self, packet: &Packet<'_>) -> Result<Option<u64>, PacketDiscard> {
         match (self.length, packet.heap_length()) {
             (Some(known), Some(said)) if known != said => Err(PacketDiscard::LengthInconsistent),
-            (None, Some(said)) if said < self.min_length => Err(PacketDiscard::LengthTooSmall),
+            // An item that starts behind the length makes the heap impossible to complete.
+            (_, Some(said)) if said < self.min_length => Err(PacketDiscard::LengthTooSmall),
             (known, said) => Ok(known.or(said)),
         }
     }

@@ -23,6 +23,8 @@ pub(crate) struct SlotTable<H> {
     /// Where the last packet went: most packets follow one of their own heap.
     last: usize,
     index: Option<HashMap<u64, usize, BuildHasherDefault<FibonacciHasher>>>,
+    /// Live slots that the index does not name, because a newer heap has the same count.
+    hidden: usize,
     live: usize,
 }
 
@@ -47,6 +49,7 @@ impl<H: Default> SlotTable<H> {
             per_substream: max_heaps,
             last: 0,
             index,
+            hidden: 0,
             live: 0,
         }
     }
@@ -105,8 +108,10 @@ impl<H: Default> SlotTable<H> {
         self.cnts[slot] = cnt;
         self.last = slot;
         self.live += 1;
-        if let Some(index) = &mut self.index {
-            index.insert(cnt, slot);
+        if let Some(index) = &mut self.index
+            && index.insert(cnt, slot).is_some()
+        {
+            self.hidden += 1;
         }
     }
 
@@ -114,10 +119,19 @@ impl<H: Default> SlotTable<H> {
     pub(crate) fn vacate(&mut self, slot: usize) {
         self.slots[slot].live = false;
         self.live -= 1;
-        if let Some(index) = &mut self.index
-            && index.get(&self.cnts[slot]) == Some(&slot)
+        let cnt = self.cnts[slot];
+        let Some(index) = &mut self.index else { return };
+        if index.get(&cnt) != Some(&slot) {
+            self.hidden -= 1;
+            return;
+        }
+        index.remove(&cnt);
+        if self.hidden > 0
+            && let (Some(older), _) = self.search(cnt)
+            && let Some(index) = &mut self.index
         {
-            index.remove(&self.cnts[slot]);
+            index.insert(cnt, older);
+            self.hidden -= 1;
         }
     }
 
@@ -211,6 +225,22 @@ mod tests {
         table.vacate(done);
         // The next slot in the circle is heap 1's, though heap 2's is free.
         assert_eq!(add(&mut table, 3), Some(1));
+    }
+
+    #[test]
+    fn a_repeated_count_does_not_hide_the_older_heap_for_good() {
+        for max_heaps in [4, 100] {
+            let mut table = SlotTable::new(1, max_heaps);
+            for _ in 0..3 {
+                add(&mut table, 5);
+            }
+            for _ in 0..3 {
+                let found = table.find(5).0.expect("one is left");
+                assert!(table.get(found).live);
+                table.vacate(found);
+            }
+            assert_eq!((table.find(5).0, table.live(), table.hidden), (None, 0, 0));
+        }
     }
 
     #[test]

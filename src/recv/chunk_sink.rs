@@ -165,7 +165,12 @@ impl<S: Supply> ChunkSink<S> {
                 }
             }
         }
-        // The heap fits its chunk, so its length and this offset fit a usize.
+        // The heap fits its chunk, so its length and this offset fit a usize. That the packet fits
+        // its heap was found when it was accepted, but a reader may break its promise and offer
+        // another one after a park; what lies behind the heap may be another member's.
+        if packet.payload_offset() + packet.payload().len() as u64 > length {
+            return Err(PacketDiscard::HeapOverflow);
+        }
         let offset = to.offset + packet.payload_offset() as usize;
         if !view.write(offset, packet.payload()) {
             return Err(PacketDiscard::BadPlacement);

@@ -224,6 +224,8 @@ pub enum ConfigError {
     GroupStarted,
     /// The group was closed or stopped.
     GroupClosed,
+    /// A member's layout or packet presence divides a chunk in another way than its group's.
+    MemberLayout,
     /// More members than a group can have (65535).
     TooManyMembers,
     /// More readers than a stream can have.
@@ -251,6 +253,10 @@ impl fmt::Display for ConfigError {
                  while it runs",
             ),
             Self::GroupClosed => f.write_str("the group is closed"),
+            Self::MemberLayout => f.write_str(
+                "a member's layout must divide a chunk as those of the members before it: the same \
+                 heap size, heaps per chunk, axis lengths, strides and packet presence",
+            ),
             Self::TooManyMembers => f.write_str("a group has at most 65535 members"),
             Self::TooManyReaders => f.write_str("a stream has at most 4096 readers"),
             Self::NoExchange => f.write_str(

@@ -103,7 +103,7 @@ pub(crate) struct Engine<S: Sink> {
     slots: SlotTable<S::Heap>,
     sink: S,
     counters: Arc<Counters>,
-    /// The slot of the packet that was parked on.
+    /// The slot of the packet that is being worked on: it was parked, or a callback panicked.
     pending: Option<usize>,
     stopped: bool,
 }
@@ -190,14 +190,15 @@ impl<S: Sink> Engine<S> {
         if self.swallows(slot) {
             self.counters.discard(PacketDiscard::StopItem);
         } else {
+            self.pending = Some(slot);
             if let Err(reason) = self.sink.open(self.slots.get(slot), packet, origin, cx) {
-                self.pending = Some(slot);
                 self.counters.packets_in_flight.set(1);
                 return Flow::Park(reason);
             }
             self.store(slot, packet);
         }
-        if self.pending.take().is_some() {
+        self.pending = None;
+        if self.counters.packets_in_flight.get() != 0 {
             self.counters.packets_in_flight.set(0);
         }
         self.conclude(slot);

@@ -12,8 +12,8 @@ use super::stream::{ChunkStreamOptions, Parts, Stream, chunk_options};
 use super::task::{End, Shared, StreamTask};
 use super::worker::{Worker, on_worker};
 use crate::chunk::{
-    Allocate, Chunk, ChunkPool, Eviction, Group as Core, GroupParts, GroupStats, JoinError,
-    Laggard, Layout, MemberSupply, Place, Ready, RingPolicy, ring_exchange,
+    Allocate, Chunk, ChunkPool, Division, Eviction, Group as Core, GroupParts, GroupStats,
+    JoinError, Laggard, Layout, MemberSupply, Place, Ready, RingPolicy, Units, ring_exchange,
 };
 use crate::ring::Ring;
 
@@ -54,17 +54,19 @@ pub struct Group {
 #[must_use]
 pub struct Member {
     options: ChunkStreamOptions,
-    /// Whether the member claims places before it writes to them.
-    claims: bool,
+    /// How the member's layout divides chunks: it claims places before it writes to them.
+    division: Option<Division>,
 }
 
 impl Member {
     /// A member that places heaps as `layout` says.
     ///
     /// Members may be sent the same heaps, or heaps of the same places: the first member to begin
-    /// one has the place, and others' heaps for it are counted as `place_taken`.
+    /// one has the place, and others' heaps for it are counted as `place_taken`. For that the layouts
+    /// of all members must divide a chunk in the same way, and packet presence be the same.
     pub fn new(layout: Layout) -> Self {
-        Self { options: ChunkStreamOptions::new(Box::new(layout)), claims: true }
+        let division = Some(layout.division());
+        Self { options: ChunkStreamOptions::new(Box::new(layout)), division }
     }
 
     /// A member that places heaps freely.
@@ -74,7 +76,7 @@ impl Member {
     /// `extra`: they would write it at the same time. (Bounds are checked all the same.)
     #[allow(unsafe_code)] // Declares what the caller promises; does nothing unsafe itself.
     pub unsafe fn with_placement(place: impl Place + 'static) -> Self {
-        Self { options: ChunkStreamOptions::new(Box::new(place)), claims: false }
+        Self { options: ChunkStreamOptions::new(Box::new(place)), division: None }
     }
 
     chunk_options!();
@@ -266,9 +268,11 @@ fn prepare(
     member: Member,
     max_age: Option<Duration>,
 ) -> Result<impl FnOnce() -> Stream + use<>, ConfigError> {
-    let Member { options, claims } = member;
+    let Member { options, division } = member;
     let window = options.window.in_chunks()?;
     let stream_id = options.config.stream_id;
+    let packet_presence = options.packet_presence;
+    let claims = division.map(|division| Units { division, packet_presence });
     let (number, head) = core.join(window, claims)?;
     let supply = MemberSupply::new(Arc::clone(core), number, stream_id, window);
     let counters = Arc::new(Counters::default());
@@ -301,6 +305,7 @@ impl From<JoinError> for ConfigError {
             JoinError::Started => Self::GroupStarted,
             JoinError::Closed => Self::GroupClosed,
             JoinError::TooMany => Self::TooManyMembers,
+            JoinError::OtherUnits => Self::MemberLayout,
         }
     }
 }

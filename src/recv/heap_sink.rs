@@ -25,6 +25,8 @@ pub(crate) struct HeapSink {
     options: HeapOptions,
     /// Finished heaps that `ready` has not taken: the next packet waits for them.
     outbox: VecDeque<Heap>,
+    /// `ready` was told the end: streams are stopped more than once, ends are told once.
+    told: bool,
     counters: Arc<Counters>,
 }
 
@@ -59,7 +61,7 @@ impl HeapSink {
         options: HeapOptions,
         counters: Arc<Counters>,
     ) -> Self {
-        Self { allocator, ready, options, outbox: VecDeque::new(), counters }
+        Self { allocator, ready, options, outbox: VecDeque::new(), told: false, counters }
     }
 
     /// Memory for the heap's bytes up to `end`; all of it at once if the length is known.
@@ -237,12 +239,14 @@ impl Sink for HeapSink {
     fn flush(&mut self, _cx: &Cx<'_>) {}
 
     fn end(&mut self, _cx: &Cx<'_>) {
-        self.ready.end();
+        if !std::mem::replace(&mut self.told, true) {
+            self.ready.end();
+        }
     }
 
-    fn abandon(&mut self, _cx: &Cx<'_>) {
+    fn abandon(&mut self, cx: &Cx<'_>) {
         self.outbox.clear();
-        self.ready.end();
+        self.end(cx);
     }
 
     fn tick(&mut self, _cx: &Cx<'_>, _drained: bool) {}

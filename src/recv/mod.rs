@@ -7,6 +7,8 @@ mod group;
 mod heap_sink;
 mod reader;
 pub mod readers;
+#[cfg(all(test, not(speadway_loom)))]
+mod sim;
 mod stats;
 mod stream;
 mod task;

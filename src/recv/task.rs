@@ -1,5 +1,6 @@
 //! A stream on its worker: readers feed the engine, and the engine parks, drains and stops.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::task::Waker;
@@ -100,6 +101,13 @@ impl<S: Sink> Shared<S> {
     fn abandon(&self) {
         let cx = Cx { waker: Waker::noop(), now: Instant::now() };
         self.gate.lock().abandon(&cx);
+    }
+
+    /// As [`abandon`](Self::abandon), for the worker after a panic: the callbacks that this needs
+    /// may panic too, and neither the worker nor who waits for the stream may suffer.
+    fn abandon_through_panics(&self) {
+        // Ends, because a callback that panicked is not called again for the same thing.
+        while catch_unwind(AssertUnwindSafe(|| self.abandon())).is_err() {}
     }
 
     fn announce(&self, end: End) {
@@ -270,6 +278,8 @@ impl<S: Sink> StreamTask<S> {
             let Some(at) = self.pick() else { return self.idle() };
             let state = self.read_from(at, engine, cx);
             if let Turn::Parked(reason) = self.digest(at, state, engine) {
+                // The engine has begun this reader's packet: nobody else's may come before it.
+                self.next = at;
                 return Turn::Parked(reason);
             }
             if engine.is_stopped() {
@@ -484,7 +494,7 @@ impl<S: Sink> Task for StreamTask<S> {
     fn panicked(&mut self, message: &str) {
         log::error!("a callback panicked, its stream ends: {message}");
         self.readers.clear();
-        self.shared.abandon();
+        self.shared.abandon_through_panics();
         self.shared.announce(End::Failed(format!("a callback panicked: {message}")));
     }
 }
@@ -494,7 +504,7 @@ impl<S: Sink> Drop for StreamTask<S> {
     fn drop(&mut self) {
         if !self.shared.has_ended() {
             self.readers.clear();
-            self.shared.abandon();
+            self.shared.abandon_through_panics();
             self.shared.announce(End::Stopped);
         }
     }

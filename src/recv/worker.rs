@@ -414,7 +414,8 @@ impl Running {
                     .map(|text| (*text).to_owned())
                     .or_else(|| panic.downcast_ref::<String>().cloned())
                     .unwrap_or_else(|| "a callback panicked".to_owned());
-                self.task.panicked(&message);
+                // The worker has other streams to run, whatever else goes wrong in this one.
+                let _ = catch_unwind(AssertUnwindSafe(|| self.task.panicked(&message)));
                 Polled::Done
             }
         }

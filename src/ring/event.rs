@@ -64,12 +64,12 @@ impl Event {
 
     /// Have `waker` called at the next notification. The caller then looks at the ring again before
     /// it waits.
-    fn register(&self, token: &mut Option<usize>, waker: &Waker) {
+    fn register(&self, token: &mut Option<usize>, waker: &Waker, place: Place) {
         let waker = waker.clone();
         let replaced = self.with_list(|list| match *token {
             Some(slot) => list.rearm(slot, waker),
             None => {
-                *token = Some(list.insert(waker));
+                *token = Some(list.insert(waker, place));
                 State::Free
             }
         });
@@ -114,6 +114,14 @@ impl Event {
     }
 }
 
+/// Where in the queue.
+#[derive(Clone, Copy)]
+enum Place {
+    /// For one whose turn it was, but who found that someone else had been quicker.
+    Front,
+    Back,
+}
+
 enum State {
     Free,
     Waiting(Waker),
@@ -139,7 +147,7 @@ struct List {
 }
 
 impl List {
-    fn insert(&mut self, waker: Waker) -> usize {
+    fn insert(&mut self, waker: Waker, place: Place) -> usize {
         let slot = match self.free {
             Some(slot) => {
                 self.free = self.slots[slot].next;
@@ -150,32 +158,33 @@ impl List {
                 self.slots.len() - 1
             }
         };
-        self.append(slot, waker);
+        self.link(slot, waker, place);
         slot
     }
 
-    /// Set the waker of a slot in use. One that was notified goes to the back of the queue. Gives
-    /// back what it held, to be dropped outside the lock.
+    /// Set the waker of a slot in use, in its place in the queue. Gives back what it held, to be
+    /// dropped outside the lock.
     fn rearm(&mut self, slot: usize, waker: Waker) -> State {
         if let State::Notified = self.slots[slot].state {
-            self.append(slot, waker);
+            self.link(slot, waker, Place::Front);
             return State::Notified;
         }
         std::mem::replace(&mut self.slots[slot].state, State::Waiting(waker))
     }
 
-    fn append(&mut self, slot: usize, waker: Waker) {
-        let last = self.tail.replace(slot);
-        match last {
-            Some(last) => self.slots[last].next = Some(slot),
-            None => self.head = Some(slot),
-        }
-        self.slots[slot] = Slot { state: State::Waiting(waker), prev: last, next: None };
+    fn link(&mut self, slot: usize, waker: Waker, place: Place) {
+        let (prev, next) = match place {
+            Place::Front => (None, self.head),
+            Place::Back => (self.tail, None),
+        };
+        self.slots[slot] = Slot { state: State::Waiting(waker), prev, next };
+        self.join(prev, Some(slot));
+        self.join(Some(slot), next);
         self.waiting += 1;
     }
 
-    fn unlink(&mut self, slot: usize) {
-        let Slot { prev, next, .. } = self.slots[slot];
+    /// Make `next` follow `prev`; `None` is the end of the queue on that side.
+    fn join(&mut self, prev: Option<usize>, next: Option<usize>) {
         match prev {
             Some(prev) => self.slots[prev].next = next,
             None => self.head = next,
@@ -184,6 +193,11 @@ impl List {
             Some(next) => self.slots[next].prev = prev,
             None => self.tail = prev,
         }
+    }
+
+    fn unlink(&mut self, slot: usize) {
+        let Slot { prev, next, .. } = self.slots[slot];
+        self.join(prev, next);
         self.waiting -= 1;
     }
 
@@ -261,11 +275,13 @@ impl Waiter {
     }
 
     pub(super) fn register(&mut self, event: &Arc<Event>, waker: &Waker) {
+        // In an episode without a place the turn has come and gone.
+        let place = if self.is_waiting() { Place::Front } else { Place::Back };
         let episode = self.episode.get_or_insert_with(|| {
             event.waits.add(1);
             Episode { event: event.clone(), token: None, since: Instant::now() }
         });
-        event.register(&mut episode.token, waker);
+        event.register(&mut episode.token, waker, place);
     }
 }
 

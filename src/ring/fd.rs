@@ -77,6 +77,10 @@ pub(super) struct Level {
 }
 
 impl Level {
+    pub(super) fn new() -> Self {
+        Self::default()
+    }
+
     pub(super) fn raise(&self) {
         if let Some(signal) = self.signal.get() {
             signal.raise();

@@ -56,7 +56,7 @@ pub use producer::Producer;
 pub use stats::RingStats;
 pub use wait::{Iter, PollPush, PopFuture, PushFuture};
 
-use crate::sync::{AtomicUsize, Ordering, Queue, fence};
+use crate::sync::{AtomicUsize, Queue};
 use event::Event;
 use fd::Level;
 use gate::Gate;
@@ -120,18 +120,14 @@ impl<T> Ring<T> {
         if capacity == 0 {
             return Err(CapacityError::Zero);
         }
-        // The queue would abort the process if its allocation failed, so try one like it first. Its
-        // slot is a value and a stamp.
-        Vec::<(AtomicUsize, MaybeUninit<T>)>::new()
-            .try_reserve_exact(capacity)
-            .map_err(|_| CapacityError::TooLarge { capacity })?;
+        try_memory::<T>(capacity)?;
         let shared = Shared {
             gate: Gate::new(),
             queue: Queue::new(capacity),
             data: Arc::new(Event::new()),
             space: Arc::new(Event::new()),
-            data_level: Level::default(),
-            space_level: Level::default(),
+            data_level: Level::new(),
+            space_level: Level::new(),
             producers: AtomicUsize::new(0),
             pushed: Count::default(),
             popped: Count::default(),
@@ -241,6 +237,16 @@ impl<T> Ring<T> {
     }
 }
 
+/// Refuse a capacity for which there is no memory: the queue itself would abort the process.
+fn try_memory<T>(capacity: usize) -> Result<(), CapacityError> {
+    // A slot of the queue is a stamp and a value.
+    let mut trial = Vec::<(usize, MaybeUninit<T>)>::new();
+    let reserved = trial.try_reserve_exact(capacity);
+    // The compiler may take an allocation that nobody looks at to have succeeded.
+    std::hint::black_box(&mut trial);
+    reserved.map_err(|_| CapacityError::TooLarge { capacity })
+}
+
 impl<T> Shared<T> {
     fn enter(&self) -> Option<UnderWay<'_, T>> {
         // Lazily: one that was not let in must not be made, for it would leave when dropped.
@@ -271,8 +277,7 @@ impl<T> Shared<T> {
         }
         drop(under_way);
         self.space_level.settle(|| self.has_space());
-        self.data.notify_one();
-        fence(Ordering::SeqCst);
+        self.data.notify_one(); // fences, for the level too
         self.data_level.raise();
     }
 
@@ -289,8 +294,7 @@ impl<T> Shared<T> {
         self.data_level.settle(|| self.has_data());
         let value = popped.ok_or(TryPopError::Empty)?;
         self.popped.add(1);
-        self.space.notify_one();
-        fence(Ordering::SeqCst);
+        self.space.notify_one(); // fences, for the level too
         self.space_level.raise();
         Ok(value)
     }
@@ -299,7 +303,6 @@ impl<T> Shared<T> {
         let closing = self.gate.close();
         if closing.first {
             self.space.notify_all();
-            fence(Ordering::SeqCst);
             self.space_level.raise();
             if closing.settled {
                 self.announce_end();
@@ -311,7 +314,6 @@ impl<T> Shared<T> {
     /// Tell every consumer that nothing more will come.
     fn announce_end(&self) {
         self.data.notify_all();
-        fence(Ordering::SeqCst);
         self.data_level.raise();
     }
 

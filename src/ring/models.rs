@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Poll, Wake, Waker};
 
-/// Explore every schedule of `model` with up to `preemptions` preemptions. Two suffice for every
-/// bug that was seeded in the ring to see if the models find it; more where it takes seconds only.
+/// Explore every schedule of `model` with up to `preemptions` preemptions: as many as take seconds,
+/// and enough to have found the bugs that were seeded in the ring to try the models.
 fn explore(preemptions: usize, model: impl Fn() + Send + Sync + 'static) {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(preemptions);
@@ -93,6 +93,21 @@ fn every_blocked_consumer_sees_the_end() {
         let mut got = consumers.map(|consumer| consumer.join().unwrap());
         got.sort_by_key(Result::is_err);
         assert_eq!(got, [Ok(1), Err(Ended)]);
+    });
+}
+
+#[test]
+fn blocked_consumers_are_released_by_close() {
+    explore(2, || {
+        let ring = ring::<u32>(1);
+        let consumers = [(); 2].map(|()| {
+            let ring = ring.clone();
+            thread::spawn(move || ring.pop())
+        });
+        ring.close();
+        for consumer in consumers {
+            assert_eq!(consumer.join().unwrap(), Err(Ended));
+        }
     });
 }
 
@@ -207,6 +222,27 @@ fn a_poll_that_says_pending_is_followed_by_a_wake_up() {
             assert_eq!(first, Poll::Ready(Ok(1)));
         }
         assert!(!waiter.is_waiting());
+    });
+}
+
+#[test]
+fn a_poll_that_was_woken_for_nothing_is_woken_again() {
+    explore(5, || {
+        let ring = ring(2);
+        let mut waiter = Waiter::default();
+        assert!(ring.poll_pop(&mut waiter, Waker::noop()).is_pending());
+        let other = thread::spawn({
+            let ring = ring.clone();
+            move || {
+                ring.try_push(1).unwrap();
+                let _ = ring.try_pop();
+                ring.try_push(2).unwrap();
+            }
+        });
+        let alarm = Arc::new(Alarm::default());
+        let again = ring.poll_pop(&mut waiter, &Waker::from(alarm.clone()));
+        other.join().unwrap();
+        assert!(again.is_ready() || alarm.0.load(Ordering::SeqCst) > 0);
     });
 }
 

@@ -131,6 +131,47 @@ fn a_woken_waiter_that_succeeds_wakes_nobody_else() {
 }
 
 #[test]
+fn one_who_was_overtaken_keeps_its_turn() {
+    let ring = Ring::new(1).unwrap();
+    let (first, first_waker) = Alarm::new();
+    let (second, second_waker) = Alarm::new();
+    let (mut a, mut b) = (Waiter::default(), Waiter::default());
+    assert!(ring.poll_pop(&mut a, &first_waker).is_pending());
+    assert!(ring.poll_pop(&mut b, &second_waker).is_pending());
+    for turn in 1..4 {
+        ring.push(1).unwrap();
+        assert_eq!((first.rung(), second.rung()), (turn, 0));
+        assert_eq!(ring.try_pop(), Ok(1), "someone else is quicker");
+        assert!(ring.poll_pop(&mut a, &first_waker).is_pending());
+    }
+    a.clear();
+    ring.push(2).unwrap();
+    assert_eq!((first.rung(), second.rung()), (3, 1));
+    assert_eq!(ring.poll_pop(&mut b, &second_waker), Poll::Ready(Ok(2)));
+}
+
+#[test]
+fn waiters_may_leave_from_anywhere_in_the_queue() {
+    for leaving in 0..4 {
+        let ring = Ring::new(4).unwrap();
+        let mut waiting: Vec<_> = (0..4)
+            .map(|_| {
+                let (alarm, waker) = Alarm::new();
+                let mut waiter = Waiter::default();
+                assert!(ring.poll_pop(&mut waiter, &waker).is_pending());
+                (alarm, waiter)
+            })
+            .collect();
+        drop(waiting.remove(leaving));
+        for woken in 1..=3 {
+            ring.push(0).unwrap();
+            let rung: Vec<_> = waiting.iter().map(|(alarm, _)| alarm.rung()).collect();
+            assert_eq!(rung, (0..3).map(|i| usize::from(i < woken)).collect::<Vec<_>>());
+        }
+    }
+}
+
+#[test]
 fn the_latest_waker_is_the_one_called() {
     let ring = Ring::new(1).unwrap();
     let (old, old_waker) = Alarm::new();

@@ -1,7 +1,9 @@
-//! Runs the independent peer (`send.py`, on the spead2 wheel) and knows what it sends.
+//! Runs the independent peer (scripts on the spead2 wheel) and knows what it sends.
+#![allow(dead_code)] // each test uses its part
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 /// Ids of the items that the peer sends.
 pub(crate) const TIMESTAMP: u64 = 0x1600;
@@ -32,6 +34,24 @@ pub(crate) fn send(endpoints: &[String], options: &[&str]) {
         "the peer failed: {}",
         String::from_utf8_lossy(&output.stderr)
     );
+}
+
+/// Has the peer receive; one case and one answer a line, as `receive.py` says.
+pub(crate) fn receive(cases: &str) -> String {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peer/receive.py");
+    let mut child = Command::new(python())
+        .arg(script)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the peer starts");
+    let mut stdin = child.stdin.take().expect("its input is a pipe");
+    let output = std::thread::scope(|scope| {
+        scope.spawn(move || stdin.write_all(cases.as_bytes()));
+        child.wait_with_output().expect("the peer ends")
+    });
+    assert!(output.status.success(), "the peer failed");
+    String::from_utf8(output.stdout).expect("the peer answers in JSON")
 }
 
 /// The payload of heap `heap`.

@@ -99,8 +99,6 @@ pub struct PcapReader {
     file: CaptureFile,
     config: PcapConfig,
     counts: PcapCounts,
-    /// The frame that the stream could not take.
-    held: Option<Frame>,
 }
 
 impl PcapReader {
@@ -134,7 +132,7 @@ impl PcapReader {
         config: PcapConfig,
     ) -> Result<Self, PcapError> {
         let file = CaptureFile::new(source, name)?;
-        Ok(Self { file, config, counts: PcapCounts::default(), held: None })
+        Ok(Self { file, config, counts: PcapCounts::default() })
     }
 
     /// What has become of the frames; keep it to read while the stream runs, or after.
@@ -145,13 +143,11 @@ impl PcapReader {
 
     /// Delivers the next frame; what to return if that is the end of the batch.
     fn deliver(&mut self, inlet: &mut Inlet<'_>) -> Option<ReadState> {
-        let frame = match self.held.take() {
-            Some(frame) => frame,
-            None => match self.file.find() {
-                Ok(Some(frame)) => frame,
-                Ok(None) => return Some(self.end()),
-                Err(error) => return Some(ReadState::Failed(error.into())),
-            },
+        // The one that the stream could not take is found again.
+        let frame = match self.file.find() {
+            Ok(Some(frame)) => frame,
+            Ok(None) => return Some(self.end()),
+            Err(error) => return Some(ReadState::Failed(error.into())),
         };
         let counted = match frame.link.map(|link| udp(link, self.file.bytes(&frame))) {
             None => &self.counts.shared.unknown_link,
@@ -161,7 +157,6 @@ impl PcapReader {
             Some(Ok(udp)) if !self.config.wants(udp.destination) => &self.counts.shared.unwanted,
             Some(Ok(udp)) => {
                 if let Flow::Park(reason) = offer(&udp, &frame, inlet) {
-                    self.held = Some(frame);
                     return Some(ReadState::Parked(reason));
                 }
                 &self.counts.shared.offered
