@@ -18,6 +18,7 @@ pub struct Heap {
 
 struct Inner {
     cnt: u64,
+    stream_id: u64,
     flavour: Flavour,
     status: HeapStatus,
     length: Option<u64>,
@@ -80,6 +81,7 @@ pub struct Items<'a> {
 /// What a heap is made of once its packets are in.
 pub(crate) struct HeapParts {
     pub(crate) cnt: u64,
+    pub(crate) stream_id: u64,
     pub(crate) flavour: Flavour,
     pub(crate) status: HeapStatus,
     pub(crate) length: Option<u64>,
@@ -103,6 +105,7 @@ impl Heap {
         pointers.clear();
         let inner = Inner {
             cnt: parts.cnt,
+            stream_id: parts.stream_id,
             flavour: parts.flavour,
             status: parts.status,
             length: parts.length,
@@ -119,6 +122,12 @@ impl Heap {
     #[must_use]
     pub fn cnt(&self) -> u64 {
         self.inner.cnt
+    }
+
+    /// The id of the stream that received it, as configured.
+    #[must_use]
+    pub fn stream_id(&self) -> u64 {
+        self.inner.stream_id
     }
 
     /// The flavour that the sender used.

@@ -102,7 +102,7 @@ impl StreamConfig {
         self
     }
 
-    /// A number of the user's that chunks carry.
+    /// A number of the user's that chunks and heaps carry.
     pub fn stream_id(mut self, id: u64) -> Self {
         self.stream_id = id;
         self

@@ -33,6 +33,7 @@ pub(crate) struct HeapSink {
 /// How a heap stream treats heaps.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct HeapOptions {
+    pub(crate) stream_id: u64,
     pub(crate) bug_compat: BugCompat,
     /// Whether incomplete heaps are dropped instead of handed over.
     pub(crate) contiguous_only: bool,
@@ -103,6 +104,7 @@ impl HeapSink {
         let flavour = Flavour::new(assembly.flavour_bits()).unwrap_or_default();
         let parts = HeapParts {
             cnt: assembly.cnt(),
+            stream_id: self.options.stream_id,
             flavour: flavour.with_bug_compat(self.options.bug_compat),
             status,
             length: assembly.length(),

@@ -46,6 +46,28 @@ pub trait Reader: Send {
     fn describe(&self) -> String;
 }
 
+impl<R: Reader + ?Sized> Reader for Box<R> {
+    fn attach(&mut self, watch: &mut Watch<'_>) -> io::Result<()> {
+        (**self).attach(watch)
+    }
+
+    fn read(&mut self, inlet: &mut Inlet<'_>) -> ReadState {
+        (**self).read(inlet)
+    }
+
+    fn detach(&mut self, watch: &mut Watch<'_>) {
+        (**self).detach(watch);
+    }
+
+    fn kernel_drops(&mut self, exact: bool) -> u64 {
+        (**self).kernel_drops(exact)
+    }
+
+    fn describe(&self) -> String {
+        (**self).describe()
+    }
+}
+
 /// What came of a read.
 #[derive(Debug)]
 pub enum ReadState {

@@ -418,6 +418,7 @@ impl HeapStreamBuilder {
             return Err(ConfigError::TooManyReaders);
         }
         let options = HeapOptions {
+            stream_id: self.config.stream_id,
             bug_compat: self.config.bug_compat,
             contiguous_only: self.contiguous_only,
             keep_payload_ranges: self.keep_payload_ranges,

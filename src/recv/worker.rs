@@ -184,11 +184,13 @@ impl WorkerBuilder {
 }
 
 fn pin_to(core: usize) -> io::Result<()> {
-    if core_affinity::set_for_current(core_affinity::CoreId { id: core }) {
-        return Ok(());
-    }
     let allowed: Vec<_> =
         core_affinity::get_core_ids().unwrap_or_default().iter().map(|core| core.id).collect();
+    // Checked first: the system's set of cores has a fixed size.
+    if allowed.contains(&core) && core_affinity::set_for_current(core_affinity::CoreId { id: core })
+    {
+        return Ok(());
+    }
     Err(io::Error::new(
         io::ErrorKind::InvalidInput,
         format!("cannot pin a worker to core {core}: this process may use cores {allowed:?}"),

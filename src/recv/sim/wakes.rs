@@ -1,11 +1,15 @@
-//! Wake-ups go to those who can use them.
+//! Wake-ups, requests and chunks go to those who can use them, whatever happens at that moment.
 
-use std::sync::Arc;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::task::{Wake, Waker};
+use std::time::Instant;
 
+use super::units;
 use crate::chunk::{
-    Allocate, Allocation, Chunk, ChunkPool, Ready, RingPolicy, WhenEmpty, ring_exchange,
+    Allocate, Allocation, Chunk, ChunkPool, Cx, Eviction, Flush, Gate, Group, GroupParts,
+    MemberSupply, Reach, Ready, RingPolicy, WhenEmpty, Window, ring_exchange,
 };
 use crate::ring::Ring;
 
@@ -80,4 +84,71 @@ fn who_recycles_leaves_its_place_in_the_pools_queue() {
     let before = waiting.0.load(Ordering::SeqCst);
     drop(chunk);
     assert!(waiting.0.load(Ordering::SeqCst) > before);
+}
+
+/// Says what it was asked to flush.
+struct Fragile(Arc<AtomicUsize>);
+
+impl Flush for Fragile {
+    fn flush_until(&mut self, target: u64) {
+        assert!(!std::thread::panicking(), "a panic here would abort");
+        self.0.store(target as usize, Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn a_panic_under_a_gate_leaves_requests_for_the_next_holder() {
+    let flushed = Arc::new(AtomicUsize::new(0));
+    let gate = Gate::new(Fragile(Arc::clone(&flushed)));
+    let panicked = catch_unwind(AssertUnwindSafe(|| {
+        let _quantum = gate.lock();
+        gate.request_flush(3);
+        panic!("as the test wants");
+    }));
+    assert!(panicked.is_err() && flushed.load(Ordering::SeqCst) == 0);
+    drop(gate.lock());
+    assert_eq!(flushed.load(Ordering::SeqCst), 3);
+}
+
+#[test]
+fn a_chunk_that_is_jumped_past_while_it_is_allocated_is_delivered_at_once() {
+    let group: Arc<OnceLock<Weak<Group>>> = Arc::default();
+    let delivered = Arc::new(Mutex::new(Vec::new()));
+    let allocate = {
+        let group = Arc::clone(&group);
+        move |id, _: &Waker| {
+            if id == 0 {
+                // The member that held the window back goes just now.
+                group.get().unwrap().upgrade().unwrap().leave(1);
+            }
+            Allocation::Chunk(Chunk::zeroed(8, 1, 0).unwrap())
+        }
+    };
+    let ready = {
+        let delivered = Arc::clone(&delivered);
+        move |chunk: Chunk, _: &Waker| {
+            delivered.lock().unwrap().push(chunk.id());
+            Ok(())
+        }
+    };
+    let core = Group::new(GroupParts {
+        window: 4,
+        eviction: Eviction::Lossless,
+        open_ended: false,
+        max_age: None,
+        allocate: Box::new(allocate),
+        ready: Box::new(ready),
+    });
+    group.set(Arc::downgrade(&core)).unwrap();
+    for number in 0..2 {
+        assert_eq!(core.join(1, Some(units())), Ok((number, 0)));
+    }
+    let mut window = Window::new(1, 0, MemberSupply::new(Arc::clone(&core), 0, 0, 1));
+    let cx = Cx { waker: Waker::noop(), now: Instant::now() };
+    assert_eq!(window.reach(3, &cx), Reach::Open);
+    assert_eq!(*delivered.lock().unwrap(), [0]);
+    assert_eq!((core.stats().head, core.stats().tail), (3, 4));
+    window.flush(&cx);
+    core.leave(0);
+    assert_eq!(*delivered.lock().unwrap(), [0, 3]);
 }
