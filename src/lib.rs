@@ -53,8 +53,8 @@
 
 pub mod chunk;
 pub mod heap;
-mod limit;
 pub mod item;
+mod limit;
 pub mod memory;
 pub mod net;
 pub mod recv;

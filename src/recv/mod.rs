@@ -35,5 +35,5 @@ pub(crate) use stats::Counter;
 pub use stats::StreamStats;
 pub use stream::{ChunkStreamBuilder, HeapStreamBuilder, Stream};
 pub use task::End;
-pub use worker::{WaitStrategy, Worker, WorkerBuilder};
 pub(crate) use worker::{Polled, Task, TaskCx, on_worker};
+pub use worker::{WaitStrategy, Worker, WorkerBuilder};

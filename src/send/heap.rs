@@ -114,10 +114,9 @@ impl Heap {
     fn push(&mut self, id: u64, value: Bytes) -> Result<(), EncodeError> {
         let start = self.payload_length;
         self.pointers.push(ItemPointer::addressed(self.flavour, id, start as u64)?);
-        self.payload_length = start.checked_add(value.len()).ok_or(EncodeError::HeapTooLong {
-            length: u64::MAX,
-            max: self.flavour.max_value(),
-        })?;
+        self.payload_length = start
+            .checked_add(value.len())
+            .ok_or(EncodeError::HeapTooLong { length: u64::MAX, max: self.flavour.max_value() })?;
         if !value.is_empty() {
             self.pieces.push((start, value));
         }
@@ -137,7 +136,11 @@ impl Heap {
     }
 
     /// The division into packets of at most `packet_size` bytes, as heap number `cnt`.
-    pub(crate) fn plan(self: &Arc<Self>, cnt: u64, packet_size: usize) -> Result<Plan, EncodeError> {
+    pub(crate) fn plan(
+        self: &Arc<Self>,
+        cnt: u64,
+        packet_size: usize,
+    ) -> Result<Plan, EncodeError> {
         HeapPlan::new(
             self.flavour,
             cnt,

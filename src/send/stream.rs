@@ -146,8 +146,7 @@ impl SendStream {
         });
         let flag = worker.task_waker();
         let waker = Waker::from(Arc::clone(&flag));
-        let task =
-            SendTask::new(Arc::clone(&shared), queue.clone(), Box::new(transport), config);
+        let task = SendTask::new(Arc::clone(&shared), queue.clone(), Box::new(transport), config);
         worker.add(Box::new(task), flag);
         let submit = Mutex::new(Submit { next_cnt: 1, step: 1 });
         Ok(Self { shared, queue, submit, waker, substreams, worker: worker.clone() })

@@ -142,7 +142,9 @@ impl SendTask {
             .batch
             .offer(
                 limit,
-                |made| -> &Heap { &active[(made.request - first) as usize].request.work.heaps()[made.heap].heap },
+                |made| -> &Heap {
+                    &active[(made.request - first) as usize].request.work.heaps()[made.heap].heap
+                },
                 |substream, parts| transport.send(substream, parts),
             )
             .unwrap_or(Ok(0));
