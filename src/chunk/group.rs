@@ -343,24 +343,27 @@ impl Group {
 
     /// A ring has space or a chunk again.
     fn exchange_moved(&self) {
-        let members = {
-            let state = self.state();
-            if state.live > 0 { state.members.len() } else { 0 }
-        };
-        if members == 0 {
+        if self.state().live == 0 {
             // Everybody has left: whoever made the space hands over the rest.
             self.publish();
+        } else {
+            self.wake_live();
         }
-        for member in 0..members {
-            let waker = {
-                let mut state = self.state();
-                let member = &mut state.members[member];
-                member.parked = false;
-                if member.live { member.waker.clone() } else { None }
-            };
+    }
+
+    /// Wakes every member, parked or about to park: what it was told may be true no longer.
+    fn wake_live(&self) {
+        let mut member = 0;
+        loop {
+            let mut state = self.state();
+            let Some(next) = state.members.get_mut(member) else { return };
+            next.parked = false;
+            let waker = if next.live { next.waker.clone() } else { None };
+            drop(state);
             if let Some(waker) = waker {
                 waker.wake();
             }
+            member += 1;
         }
     }
 
@@ -485,8 +488,17 @@ impl Group {
             state.members[member].parked = false;
             state.live -= 1;
             state.settle();
+            let idle = !std::mem::replace(&mut state.allocating, true);
             drop(state);
-            self.wake_parked();
+            if idle {
+                // It may have been the one that waits for a chunk; the pool may have others who do.
+                // Who still wants one here is woken, even if it is only about to park, and asks
+                // again.
+                let role = AllocateRole(self);
+                self.allocate.lock_ignoring_poison().end();
+                drop(role);
+            }
+            self.wake_live();
         } else {
             drop(state);
         }
