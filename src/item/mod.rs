@@ -1,3 +1,0 @@
-//! Items.
-mod bytes;
-pub use bytes::Bytes;
