@@ -53,6 +53,7 @@
 
 pub mod chunk;
 pub mod heap;
+pub mod item;
 mod limit;
 pub mod memory;
 pub mod net;
