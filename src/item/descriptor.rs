@@ -243,13 +243,12 @@ impl ItemDescriptor {
             id: self.id,
             name: self.name.clone().into_bytes(),
             description: self.description.clone().into_bytes(),
+            // Repeated by a numpy header, which overrides it.
+            shape: self.shape.clone(),
             ..wire::Descriptor::default()
         };
         match self.element.to_wire() {
-            Element::Fields(fields) => {
-                descriptor.shape.clone_from(&self.shape);
-                descriptor.format.clone_from(fields);
-            }
+            Element::Fields(fields) => descriptor.format.clone_from(fields),
             numpy => descriptor.numpy_header = self.numpy_header(numpy, flavour).into_bytes(),
         }
         Ok(descriptor)

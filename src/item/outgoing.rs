@@ -88,7 +88,7 @@ pub struct HeapGenerator {
 /// What was sent of an item.
 #[derive(Clone, Debug)]
 struct Sent {
-    /// It belongs to the item that was described; a new item has another one.
+    /// It belongs to one item; what replaces that has another one.
     descriptor: Arc<ItemDescriptor>,
     /// The heap that described it last.
     described: Option<u64>,
@@ -122,7 +122,7 @@ impl HeapGenerator {
     ///
     /// A descriptor is stale if the item is new or was replaced, or as
     /// [`descriptor_frequency`](Self::descriptor_frequency) says; a value is if it was set since it
-    /// was last sent.
+    /// was last sent, or goes with the stale descriptor of an item that replaced another.
     ///
     /// # Errors
     /// If a descriptor does not fit the flavour or is not ASCII. Then nothing counts as sent.
@@ -136,8 +136,7 @@ impl HeapGenerator {
         let mut changes = Vec::new();
         for item in group.iter() {
             let mut sent = self.sent_of(item);
-            let before = outgoing.len();
-            if self.wants_descriptor(descriptors, &sent) {
+            if self.wants_descriptor(descriptors, &mut sent, item) {
                 outgoing.push(Outgoing::descriptor(item.descriptor(), self.flavour)?);
                 sent.described = Some(self.heaps);
             }
@@ -150,14 +149,9 @@ impl HeapGenerator {
                 outgoing.push(value);
                 sent.version = Some(item.version());
             }
-            if outgoing.len() > before {
-                changes.push((item.id(), sent));
-            }
+            changes.push((item.id(), sent));
         }
         self.sent.extend(changes);
-        if self.sent.len() > group.len() {
-            self.sent.retain(|&id, _| group.contains(id));
-        }
         self.heaps += 1;
         Ok(outgoing)
     }
@@ -175,23 +169,30 @@ impl HeapGenerator {
     }
 
     fn sent_of(&self, item: &Item) -> Sent {
-        let descriptor = item.shared_descriptor();
-        let same =
-            self.sent.get(&item.id()).filter(|sent| Arc::ptr_eq(&sent.descriptor, descriptor));
-        same.cloned().unwrap_or_else(|| Sent {
-            descriptor: Arc::clone(descriptor),
+        self.sent.get(&item.id()).cloned().unwrap_or_else(|| Sent {
+            descriptor: Arc::clone(item.shared_descriptor()),
             described: None,
             version: None,
         })
     }
 
-    fn wants_descriptor(&self, descriptors: Select, sent: &Sent) -> bool {
-        match (descriptors, sent.described) {
-            (Select::All, _) | (Select::Stale, None) => true,
-            (Select::None, _) => false,
-            (Select::Stale, Some(last)) => {
-                self.descriptor_frequency.is_some_and(|heaps| self.heaps - last >= heaps)
-            }
+    /// As the reference does, a replaced item is only noticed when its descriptor would not be sent
+    /// for another reason. If it was, it comes again in the next heap, which does no harm.
+    fn wants_descriptor(&self, descriptors: Select, sent: &mut Sent, item: &Item) -> bool {
+        let last = match (descriptors, sent.described) {
+            (Select::All, _) | (Select::Stale, None) => return true,
+            (Select::None, _) => return false,
+            (Select::Stale, Some(last)) => last,
+        };
+        if self.descriptor_frequency.is_some_and(|heaps| self.heaps - last >= heaps) {
+            return true;
         }
+        if Arc::ptr_eq(&sent.descriptor, item.shared_descriptor()) {
+            return false;
+        }
+        sent.descriptor = Arc::clone(item.shared_descriptor());
+        // What was sent of the new value may have been taken for one of the old item.
+        sent.version = None;
+        true
     }
 }
