@@ -60,6 +60,10 @@ impl<T> Array<T> {
     /// The element at this index; `None` if it is outside, or has too few or many dimensions.
     #[must_use]
     pub fn get(&self, index: &[usize]) -> Option<&T> {
+        // The sizes of an array without elements may not be multiplied: another may be huge.
+        if self.data.is_empty() || index.len() != self.shape.len() {
+            return None;
+        }
         let mut place = 0;
         for (&at, &size) in index.iter().zip(&self.shape) {
             if at >= size {
@@ -67,7 +71,7 @@ impl<T> Array<T> {
             }
             place = place * size + at;
         }
-        if index.len() == self.shape.len() { self.data.get(place) } else { None }
+        self.data.get(place)
     }
 }
 
