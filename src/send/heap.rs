@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::item::Bytes;
+use crate::item::{Bytes, Outgoing};
 use crate::wire::{
     Descriptor, DescriptorEncodeError, EncodeError, Flavour, HeapPlan, ItemPointer, ctrl, ids,
 };
@@ -111,12 +111,29 @@ impl Heap {
         Ok(self)
     }
 
+    /// A heap of what a [`HeapGenerator`](crate::item::HeapGenerator) selected.
+    ///
+    /// # Errors
+    /// If something does not fit the flavour.
+    pub fn from_outgoing(
+        flavour: Flavour,
+        items: impl IntoIterator<Item = Outgoing>,
+    ) -> Result<Self, EncodeError> {
+        items.into_iter().try_fold(Self::new(flavour), |heap, item| {
+            if item.allow_immediate {
+                heap.item_or_immediate(item.id, item.bytes)
+            } else {
+                heap.item(item.id, item.bytes)
+            }
+        })
+    }
+
     fn push(&mut self, id: u64, value: Bytes) -> Result<(), EncodeError> {
         let start = self.payload_length;
         self.pointers.push(ItemPointer::addressed(self.flavour, id, start as u64)?);
-        self.payload_length = start
-            .checked_add(value.len())
-            .ok_or(EncodeError::HeapTooLong { length: u64::MAX, max: self.flavour.max_value() })?;
+        self.payload_length = start.checked_add(value.len()).ok_or_else(|| {
+            EncodeError::HeapTooLong { length: u64::MAX, max: self.flavour.max_value() }
+        })?;
         if !value.is_empty() {
             self.pieces.push((start, value));
         }

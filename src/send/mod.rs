@@ -3,7 +3,7 @@
 //! A [`SendStream`] runs on a [`Worker`](crate::recv::Worker), beside receive streams if you like.
 //! [`Heap`]s wait in its queue; it divides them into packets (their payload is never copied where
 //! the transport can take it from where it lies), keeps the rate, and hands them to a
-//! [`transport`](transport).
+//! [`transport`].
 
 mod batch;
 mod config;
