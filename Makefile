@@ -35,8 +35,8 @@ model: ## Check the lock-free parts under every interleaving (loom)
 
 .PHONY: test-net
 test-net: venv ## Run the tests that need root and network namespaces
-	@tests/privileged $(CARGO) test $(CARGO_FLAGS) --workspace --lib --bins --tests -- \
-		--ignored $(or $(TESTS),privileged)
+	@tests/privileged $(CARGO) test $(CARGO_FLAGS) --package speadway-cli \
+		--features test-net --test privileged -- $(TESTS)
 
 .PHONY: lint
 lint: ## Check formatting, clippy and the documentation; any warning fails

@@ -2,24 +2,17 @@
 
 mod common;
 
-use std::fs;
 use std::io::Write;
 use std::net::{TcpStream, UdpSocket};
-use std::path::PathBuf;
 use std::process::Command;
 
-use common::{Running, fnv, heap, json, run, send, speadway, stderr, stop};
-use serde_json::Value;
+use common::{Running, Scratch, fnv, heap, json, of_kind, run, send, speadway, stderr, stop};
 
 const HEAP: usize = 3000;
 
 /// The samples of a heap.
 fn samples(sequence: u64, source: u64) -> Vec<u8> {
     (0..HEAP).map(|at| (at as u64 * 7 + sequence * 31 + source * 101) as u8).collect()
-}
-
-fn of_kind<'a>(events: &'a [Value], kind: &str) -> Vec<&'a Value> {
-    events.iter().filter(|event| event["event"] == kind).collect()
 }
 
 #[test]
@@ -58,9 +51,9 @@ fn heaps_of_two_ports_fill_the_same_chunks() {
 
 #[test]
 fn what_is_missing_is_counted_and_zero() {
-    let directory = scratch("missing");
-    let path = directory.to_str().unwrap();
-    let layout = ["--heap-size", "3000", "--heaps-per-chunk", "3", "--write", path, "--hash"];
+    let scratch = Scratch::new("missing");
+    let layout =
+        ["--heap-size", "3000", "--heaps-per-chunk", "3", "--write", scratch.path(), "--hash"];
     let mut running = Running::recv(&[&layout[..], &["--quiet", "127.0.0.1:0"]].concat());
     let address = running.addresses()[0];
     // In the same memory as chunk 0, one heap of chunk 9 is missing.
@@ -74,12 +67,11 @@ fn what_is_missing_is_counted_and_zero() {
     // Chunks 2 to 8 were jumped over.
     assert_eq!(events[0]["heaps_missing"], 7 * 3 + 1, "{events:?}");
     assert_eq!(events[0]["heaps_present"], 8);
-    let data = fs::read(directory.join("chunk-9.bin")).unwrap();
+    let data = scratch.read("chunk-9.bin");
     assert!(data == [samples(27, 0), vec![0; HEAP], samples(29, 0)].concat());
-    assert_eq!(fs::read(directory.join("chunk-9.present")).unwrap(), [1, 0, 1]);
-    let whole = fs::read(directory.join("chunk-1.bin")).unwrap();
+    assert_eq!(scratch.read("chunk-9.present"), [1, 0, 1]);
+    let whole = scratch.read("chunk-1.bin");
     assert!(whole == [samples(3, 0), samples(4, 0), samples(5, 0)].concat());
-    fs::remove_dir_all(directory).unwrap();
 }
 
 #[test]
@@ -187,8 +179,4 @@ fn the_version_and_help_are_there() {
         assert!(run(&[command, "--help"]).status.success());
     }
     assert_eq!(json(&run(&["demo", "--heaps", "4", "--json"]))["ok"], true);
-}
-
-fn scratch(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name)
 }

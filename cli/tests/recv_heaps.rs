@@ -2,13 +2,11 @@
 
 mod common;
 
-use std::fs;
 use std::io::Write;
 use std::net::TcpStream;
-use std::path::PathBuf;
 use std::process::Stdio;
 
-use common::{Running, fnv, heap, send, speadway, stop};
+use common::{Running, Scratch, fnv, heap, send, speadway, stop};
 use serde_json::{Value, json};
 use speadway::wire::{Descriptor, EncodeItem, Flavour, FormatField, HeapEncoder, ItemValue};
 
@@ -120,16 +118,15 @@ fn each_source_is_a_stream_unless_joint() {
 
 #[test]
 fn payload_is_written_to_files() {
-    let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("heaps");
-    let options = ["--quiet", "--write", directory.to_str().unwrap(), "127.0.0.1:0"];
+    let scratch = Scratch::new("heaps");
+    let options = ["--quiet", "--write", scratch.path(), "127.0.0.1:0"];
     let mut running = Running::recv(&options);
     let address = running.addresses()[0];
     let samples: Vec<u8> = (0..5000).map(|at| (at % 251) as u8).collect();
     send(address, &[heap(4, 0, 0, &samples), stop(5)].concat());
     let (events, good) = running.finish();
     assert!(good, "{events:?}");
-    assert!(fs::read(directory.join("heap-0-4.bin")).unwrap() == samples);
-    fs::remove_dir_all(directory).unwrap();
+    assert!(scratch.read("heap-0-4.bin") == samples);
 }
 
 #[test]
