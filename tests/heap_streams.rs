@@ -199,3 +199,23 @@ fn heaps_outlive_their_stream() {
     drop(heaps);
     assert_heap(&copies[1], 1, 1000);
 }
+
+#[test]
+fn finishing_delivers_what_was_received() {
+    let ring = Ring::new(1).unwrap();
+    let packets = stream(200, 1000, 1472);
+    let stream = Stream::heaps()
+        .ring(&ring, WhenFull::Wait)
+        .reader(MemoryReader::new(packets))
+        .start(&Worker::new().unwrap())
+        .unwrap();
+    while stream.stats().parks(ParkReason::DataRing) == 0 {
+        std::thread::yield_now();
+    }
+    stream.finish();
+    for (number, heap) in (0..).zip(&ring) {
+        assert_heap(&heap, number, 1000);
+    }
+    assert_eq!(stream.wait(), End::Finished);
+    assert_eq!(stream.stats().discarded(PacketDiscard::AfterStop), 0);
+}

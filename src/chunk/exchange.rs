@@ -26,7 +26,8 @@ pub trait Allocate: Send {
     /// Memory for chunk `id`. `waker` matters only for [`Allocation::NotYet`].
     fn allocate(&mut self, id: u64, waker: &Waker) -> Allocation;
 
-    /// Nothing will be asked for any more: an answer "not yet" need not be followed up.
+    /// Nothing is waited for now: an answer "not yet" need not be followed up. More may be asked
+    /// for later, by other members of a group.
     fn end(&mut self) {}
 }
 
@@ -34,6 +35,7 @@ pub trait Allocate: Send {
 /// `FnMut(Chunk, &Waker) -> Result<(), Chunk>` will do.
 ///
 /// Called on a worker, by one thread at a time, with no lock held that another worker waits for.
+/// (Once all members of a group have ended, what is left is offered by whoever calls the waker.)
 pub trait Ready<T = Chunk>: Send {
     /// Takes `item`, or gives it back and calls `waker` when it is worth offering again.
     ///

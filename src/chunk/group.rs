@@ -485,7 +485,15 @@ impl Group {
             state.members[member].parked = false;
             state.live -= 1;
             state.settle();
+            let idle = !std::mem::replace(&mut state.allocating, true);
             drop(state);
+            if idle {
+                // It may have been the one that waits for a chunk; the pool may have others who do.
+                // Who still wants one here is woken below and asks again.
+                let role = AllocateRole(self);
+                self.allocate.lock_ignoring_poison().end();
+                drop(role);
+            }
             self.wake_parked();
         } else {
             drop(state);

@@ -40,6 +40,8 @@ pub struct Layout {
     axes: Vec<Axis>,
     heaps: usize,
     chunk_size: usize,
+    /// Payload bytes per presence flag, with packet presence.
+    packet_presence: Option<u64>,
 }
 
 /// Builds a [`Layout`]; from [`Layout::builder`].
@@ -52,6 +54,7 @@ pub struct LayoutBuilder {
     heap_size: usize,
     stride: Option<usize>,
     axes: Vec<AxisSpec>,
+    packet_presence: Option<u64>,
 }
 
 #[derive(Clone, Debug)]
@@ -119,13 +122,26 @@ impl Layout {
             heap_size,
             stride: None,
             axes: Vec::new(),
+            packet_presence: None,
         }
     }
 
-    /// Heaps in a chunk: the length of its `present`.
+    /// Heaps in a chunk: the length of its `present`, unless presence is kept per packet.
     #[must_use]
     pub fn heaps(&self) -> usize {
         self.heaps
+    }
+
+    /// Presence flags of a chunk: one per heap or, with
+    /// [packet presence](LayoutBuilder::packet_presence), one per packet.
+    #[must_use]
+    pub fn flags(&self) -> usize {
+        self.heaps * self.units_per_heap()
+    }
+
+    fn units_per_heap(&self) -> usize {
+        // No more than the heap has bytes; `build` refuses 0.
+        self.packet_presence.map_or(1, |size| self.heap_size.div_ceil(size) as usize)
     }
 
     /// Bytes of a chunk's `data`.
@@ -178,6 +194,7 @@ impl Layout {
             offset += at as usize * axis.stride.0;
             index += at as usize * axis.stride.1;
         }
+        let index = index * self.units_per_heap();
         (chunk <= Placement::MAX_CHUNK).then(|| Placement::new(chunk, index, offset))
     }
 }
@@ -192,6 +209,10 @@ fn steps(value: u64, first: u64, step: u64) -> Option<u64> {
 }
 
 impl Place for Layout {
+    fn packet_presence(&self) -> Option<u64> {
+        self.packet_presence
+    }
+
     fn place(&mut self, heap: &mut HeapContext<'_>) -> Option<Placement> {
         self.locate(heap)
     }
@@ -257,6 +278,14 @@ impl LayoutBuilder {
         self
     }
 
+    /// Keeps presence per packet instead of per heap: `packet_size` is the payload in bytes of all
+    /// packets but a heap's last. A chunk then has [`Layout::flags`] presence flags.
+    #[must_use]
+    pub fn packet_presence(mut self, packet_size: u64) -> Self {
+        self.packet_presence = Some(packet_size);
+        self
+    }
+
     /// Checks the description and compiles it.
     ///
     /// # Errors
@@ -286,6 +315,11 @@ impl LayoutBuilder {
             self.axes.iter().rev().zip(&axes).map(|(s, a)| (a.stride.0, s.count)).collect();
         extents.push((stride.0, sequence_count));
         let chunk_size = refuse_overlap(extents, self.heap_size)?;
+        let units = self.packet_presence.map_or(1, |size| (self.heap_size as u64).div_ceil(size));
+        usize::try_from(units)
+            .ok()
+            .and_then(|units| heaps.checked_mul(units))
+            .ok_or(LayoutError::TooLarge)?;
         Ok(Layout {
             sequence: self.sequence,
             origin: self.origin,
@@ -296,6 +330,7 @@ impl LayoutBuilder {
             axes,
             heaps,
             chunk_size,
+            packet_presence: self.packet_presence,
         })
     }
 
@@ -306,6 +341,7 @@ impl LayoutBuilder {
         zero(self.heap_size == 0, "heap_size")?;
         zero(self.heaps_per_chunk == 0, "heaps_per_chunk")?;
         zero(self.step == 0, "step")?;
+        zero(self.packet_presence == Some(0), "the packet size of packet presence")?;
         for axis in &self.axes {
             zero(axis.count == 0, "an axis's count")?;
             zero(axis.step == 0, "an axis's step")?;

@@ -89,6 +89,11 @@ impl HeapContext<'_> {
 /// `None` means that the heap is not for a chunk; it is counted as rejected. What lies outside the
 /// chunk is counted as a bad placement and never written.
 pub trait Place: Send {
+    /// Payload bytes per presence flag, if indices are made for presence per packet.
+    fn packet_presence(&self) -> Option<u64> {
+        None
+    }
+
     /// Where this heap goes.
     fn place(&mut self, heap: &mut HeapContext<'_>) -> Option<Placement>;
 }

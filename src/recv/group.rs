@@ -271,7 +271,7 @@ fn prepare(
     let Member { options, division } = member;
     let window = options.window.in_chunks()?;
     let stream_id = options.config.stream_id;
-    let packet_presence = options.packet_presence;
+    let packet_presence = options.packet_presence();
     let claims = division.map(|division| Units { division, packet_presence });
     let (number, head) = core.join(window, claims)?;
     let supply = MemberSupply::new(Arc::clone(core), number, stream_id, window);

@@ -162,6 +162,11 @@ impl ChunkStreamOptions {
         }
     }
 
+    /// Payload bytes per presence flag, as the builder or the placement says.
+    pub(crate) fn packet_presence(&self) -> Option<u64> {
+        self.packet_presence.or_else(|| self.place.packet_presence())
+    }
+
     /// An engine over `supply`, whose window starts at chunk `head`.
     pub(crate) fn engine<S: Supply>(
         self,
@@ -172,14 +177,15 @@ impl ChunkStreamOptions {
         counters: &Arc<Counters>,
     ) -> Result<Parts<ChunkSink<S>>, ConfigError> {
         let rules = self.config.rules()?;
-        if self.packet_presence == Some(0) {
+        let packet_presence = self.packet_presence();
+        if packet_presence == Some(0) {
             return Err(ConfigError::Zero("the packet size of packet presence"));
         }
         if self.readers.len() > MAX_READERS {
             return Err(ConfigError::TooManyReaders);
         }
         let options = ChunkOptions {
-            packet_presence: self.packet_presence,
+            packet_presence,
             deduplicate: self.deduplicate,
             member: member.unwrap_or(0),
             may_go_back: member.is_none(),
@@ -223,7 +229,8 @@ macro_rules! chunk_options {
 
         /// Marks presence per packet instead of per heap: flag `index + offset / packet_size`,
         /// with the packet's payload offset. `packet_size` is the payload of all packets but a
-        /// heap's last.
+        /// heap's last. The placement's indices have to leave room for the packets of a heap; a
+        /// [`Layout`](crate::chunk::Layout) made for it says so itself.
         pub fn packet_presence(mut self, packet_size: u64) -> Self {
             self.options.packet_presence = Some(packet_size);
             self

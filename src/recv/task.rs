@@ -180,6 +180,8 @@ pub(crate) struct StreamTask<S: Sink> {
     quantum: usize,
     max_age: Option<Duration>,
     parked: Option<Park>,
+    /// Whether the reader whose turn it is holds packets that the stream could not take.
+    holding: bool,
     /// Whether the current quantum ended in a park.
     stuck: bool,
     draining: bool,
@@ -227,6 +229,7 @@ impl<S: Sink> StreamTask<S> {
             quantum,
             max_age,
             parked: None,
+            holding: false,
             stuck: false,
             draining: false,
             past_drops: 0,
@@ -237,11 +240,14 @@ impl<S: Sink> StreamTask<S> {
     /// One quantum with the engine locked.
     fn work(&mut self, engine: &mut GateGuard<'_, Engine<S>>, cx: &TaskCx<'_>) -> Polled {
         let ecx = Cx { waker: cx.waker, now: cx.now };
-        if self.shared.control.finish.load(Ordering::Acquire) {
-            self.start_draining(engine, &ecx);
-        }
         if let Err(reason) = engine.drain(&ecx) {
             return self.park(engine, reason, cx.now);
+        }
+        if self.shared.control.finish.load(Ordering::Acquire) && !self.draining {
+            if let Turn::Parked(reason) = self.deliver_held(engine, cx) {
+                return self.park(engine, reason, cx.now);
+            }
+            self.start_draining(engine, &ecx);
         }
         if !self.draining {
             self.take_added();
@@ -280,8 +286,10 @@ impl<S: Sink> StreamTask<S> {
             if let Turn::Parked(reason) = self.digest(at, state, engine, cx) {
                 // The engine has begun this reader's packet: nobody else's may come before it.
                 self.next = at;
+                self.holding = true;
                 return Turn::Parked(reason);
             }
+            self.holding = false;
             if engine.is_stopped() {
                 return Turn::Ended;
             }
@@ -292,6 +300,17 @@ impl<S: Sink> StreamTask<S> {
             Some(_) => Turn::More,
             None => self.idle(),
         }
+    }
+
+    /// What the last reader received and could not deliver; nothing of it is lost by finishing.
+    fn deliver_held(&mut self, engine: &mut GateGuard<'_, Engine<S>>, cx: &TaskCx<'_>) -> Turn {
+        if !self.holding {
+            return Turn::Drained;
+        }
+        let state = self.read_from(self.next, engine, cx);
+        let turn = self.digest(self.next, state, engine, cx);
+        self.holding = matches!(turn, Turn::Parked(_));
+        turn
     }
 
     /// The next reader that may have something, in turn.
