@@ -4,9 +4,10 @@ mod common;
 
 use std::io::Write;
 use std::net::{TcpStream, UdpSocket};
-use std::process::Command;
 
-use common::{Running, Scratch, fnv, heap, json, of_kind, run, send, speadway, stderr, stop};
+use common::{
+    Running, Scratch, fnv, heap, interrupt, json, of_kind, run, send, speadway, stderr, stop,
+};
 
 const HEAP: usize = 3000;
 
@@ -103,13 +104,24 @@ fn ctrl_c_shows_what_has_arrived() {
         [0, 64 * 4].iter().flat_map(|&n| heap(n + 1, n, 0, &samples(n, 0))).collect();
     send(address, &packets);
     assert_eq!(running.next().unwrap()["id"], 0);
-    let id = running.id().to_string();
-    assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());
+    interrupt(running.id());
     let (events, good) = running.finish();
     assert!(good, "{events:?}");
     let end = events.last().unwrap();
     assert_eq!(end["why"], "interrupted", "{end}");
     assert_eq!(end["heaps_present"], 2, "{end}");
+}
+
+#[test]
+fn ctrl_c_ends_it_in_order_from_the_first_moment() {
+    for _ in 0..10 {
+        let mut running = Running::recv(&["--heap-size", "3000", "127.0.0.1:0"]);
+        running.addresses();
+        interrupt(running.id());
+        let (events, good) = running.finish();
+        assert!(good, "{events:?}");
+        assert_eq!(events.last().expect("an end event")["why"], "interrupted");
+    }
 }
 
 #[test]
@@ -135,7 +147,7 @@ fn a_port_in_use_is_named() {
 
 #[test]
 fn what_cannot_be_is_refused() {
-    let cases: [(&[&str], &str); 8] = [
+    let cases: [(&[&str], &str); 10] = [
         (&["7148", ":7148"], "named twice"),
         (&["--heap-size", "0", "127.0.0.1:0"], "heap_size must not be zero"),
         (&["--heap-size", "8", "--step", "0", "127.0.0.1:0"], "step must not be zero"),
@@ -144,6 +156,8 @@ fn what_cannot_be_is_refused() {
         (&["--workers", "0", "127.0.0.1:0"], "--workers has to be at least 1"),
         (&["--pin", "100000", "127.0.0.1:0"], "not 100000"),
         (&["--interface", "nosuch0", "239.1.2.3:0"], "nosuch0"),
+        (&["--max-packet", "0", "127.0.0.1:0"], "at least 1 byte"),
+        (&["--max-packet", "0", "tcp://127.0.0.1:0"], "at least 1 byte"),
     ];
     for (arguments, expected) in cases {
         let output = run(&[&["recv"], arguments].concat());

@@ -22,7 +22,8 @@ use crate::units;
 /// a group and fill the same chunks.
 ///
 /// It ends when the senders end their streams, with --limit or --timeout, or with Ctrl-C, which
-/// shows what has arrived so far; a second Ctrl-C drops that.
+/// shows what has arrived so far; a second Ctrl-C drops that, and ends it even if nobody reads what
+/// it writes.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
     /// Where packets come from

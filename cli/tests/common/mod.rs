@@ -5,7 +5,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Lines};
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::PathBuf;
-use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
 
 use serde_json::Value;
 use speadway::wire::{EncodeItem, Flavour, HeapEncoder, ItemValue};
@@ -83,6 +83,11 @@ impl Running {
         self.child.id()
     }
 
+    /// How it has ended, if it has.
+    pub(crate) fn try_wait(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("a child")
+    }
+
     /// All that follows, and whether it succeeded.
     pub(crate) fn finish(mut self) -> (Vec<Value>, bool) {
         let events = std::iter::from_fn(|| self.next()).collect();
@@ -98,6 +103,12 @@ impl Drop for Running {
             let _ = self.child.wait();
         }
     }
+}
+
+/// Sends a process SIGINT, as Ctrl-C does.
+pub(crate) fn interrupt(process: u32) {
+    let kill = Command::new("kill").args(["-INT", &process.to_string()]).status();
+    assert!(kill.expect("kill runs").success());
 }
 
 /// A heap with a sequence number, a source and samples, as packets.
