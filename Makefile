@@ -42,6 +42,7 @@ test-net: venv ## Run the tests that need root and network namespaces
 lint: ## Check formatting, clippy and the documentation; any warning fails
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy $(CARGO_FLAGS) --workspace --all-targets --all-features -- -D warnings
+	$(CARGO) clippy $(CARGO_FLAGS) --package speadway --all-targets --no-default-features -- -D warnings
 	RUSTDOCFLAGS=-Dwarnings $(CARGO) doc $(CARGO_FLAGS) --no-deps --workspace --all-features
 
 .PHONY: demo

@@ -60,3 +60,8 @@ pub mod recv;
 pub mod ring;
 mod sync;
 pub mod wire;
+
+/// Has the code on the front page compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

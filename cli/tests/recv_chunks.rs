@@ -4,9 +4,11 @@ mod common;
 
 use std::io::Write;
 use std::net::{TcpStream, UdpSocket};
+use std::process::Stdio;
 
 use common::{
-    Running, Scratch, fnv, heap, interrupt, json, of_kind, run, send, speadway, stderr, stop,
+    Running, Scratch, announced, fnv, heap, interrupt, json, of_kind, run, send, speadway, stderr,
+    stdout, stop,
 };
 
 const HEAP: usize = 3000;
@@ -133,6 +135,25 @@ fn the_final_table_shows_what_is_not_zero() {
     assert!(text.contains("reached --timeout"), "{text}");
     assert!(text.contains("0 chunks, 0 complete; 0 heaps present, 0 missing"), "{text}");
     assert!(!text.contains("packets_discarded"), "{text}");
+}
+
+#[test]
+fn heaps_that_one_corrupt_id_made_too_old_are_explained() {
+    let arguments = ["recv", "--heap-size", "3000", "tcp://127.0.0.1:0"];
+    let mut command = speadway();
+    let mut child = command
+        .args(arguments)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the command runs");
+    let mut connection = TcpStream::connect(announced(&mut child)).unwrap();
+    for n in [1 << 39, 0, 1, 2] {
+        connection.write_all(&heap(n + 1, n, 0, &samples(n, 0)).concat()).unwrap();
+    }
+    drop(connection);
+    let text = stdout(&child.wait_with_output().unwrap());
+    assert!(text.contains("--max-jump helps"), "{text}");
 }
 
 #[test]
