@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, OnceLock, mpsc};
 use speadway::chunk::{Allocation, Chunk, ChunkPool, Eviction, Ready, RingPolicy};
 use speadway::heap::HeapOutcome;
 use speadway::recv::readers::MemoryReader;
-use speadway::recv::{ConfigError, End, Group, GroupBuilder, Member, Stream, Worker};
+use speadway::recv::{ConfigError, End, Group, GroupBuilder, Member, Stream, StreamConfig, Worker};
 use speadway::ring::Ring;
 use std::task::Waker;
 use threads::{Endless, HEAPS_PER_CHUNK, bounded, check, heaps, layout};
@@ -420,9 +420,14 @@ fn a_stream_with_several_readers_keeps_their_packets_apart() {
     bounded(|| {
         let worker = Worker::new().unwrap();
         let (pool, ring) = (pool(2, 1), Ring::new(1).unwrap());
-        // The readers' heaps alternate by chunk, and every chunk has to wait for the consumer.
-        let mut stream =
-            Stream::chunks(layout(0)).window(2).ring(&pool, &ring, RingPolicy::default());
+        // The readers' heaps alternate by chunk, and every chunk has to wait for the consumer. A
+        // batch may end within a heap, which is not to be pushed out by the other reader's batch.
+        let config = StreamConfig::default().max_heaps((CHUNKS * HEAPS_PER_CHUNK) as usize);
+        let mut stream = Stream::chunks(layout(0)).config(config).window(2).ring(
+            &pool,
+            &ring,
+            RingPolicy::default(),
+        );
         for number in 0..2 {
             let of_it = move |s: &u64| s / HEAPS_PER_CHUNK % 2 == number;
             let sequences = (0..CHUNKS * HEAPS_PER_CHUNK).filter(of_it);
