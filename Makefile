@@ -35,13 +35,14 @@ model: ## Check the lock-free parts under every interleaving (loom)
 
 .PHONY: test-net
 test-net: venv ## Run the tests that need root and network namespaces
-	@tests/privileged $(CARGO) test $(CARGO_FLAGS) --workspace --lib --bins --tests -- \
-		--ignored $(or $(TESTS),privileged)
+	@tests/privileged $(CARGO) test $(CARGO_FLAGS) --package speadway-cli \
+		--features test-net --test privileged -- $(TESTS)
 
 .PHONY: lint
 lint: ## Check formatting, clippy and the documentation; any warning fails
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy $(CARGO_FLAGS) --workspace --all-targets --all-features -- -D warnings
+	$(CARGO) clippy $(CARGO_FLAGS) --package speadway --all-targets --no-default-features -- -D warnings
 	RUSTDOCFLAGS=-Dwarnings $(CARGO) doc $(CARGO_FLAGS) --no-deps --workspace --all-features
 
 .PHONY: demo

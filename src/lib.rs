@@ -62,3 +62,8 @@ pub mod ring;
 pub mod send;
 mod sync;
 pub mod wire;
+
+/// Has the code on the front page compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

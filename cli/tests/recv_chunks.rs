@@ -2,24 +2,20 @@
 
 mod common;
 
-use std::fs;
 use std::io::Write;
 use std::net::{TcpStream, UdpSocket};
-use std::path::PathBuf;
-use std::process::Command;
+use std::process::Stdio;
 
-use common::{Running, fnv, heap, json, run, send, speadway, stderr, stop};
-use serde_json::Value;
+use common::{
+    Running, Scratch, announced, fnv, heap, interrupt, json, of_kind, run, send, speadway, stderr,
+    stdout, stop,
+};
 
 const HEAP: usize = 3000;
 
 /// The samples of a heap.
 fn samples(sequence: u64, source: u64) -> Vec<u8> {
     (0..HEAP).map(|at| (at as u64 * 7 + sequence * 31 + source * 101) as u8).collect()
-}
-
-fn of_kind<'a>(events: &'a [Value], kind: &str) -> Vec<&'a Value> {
-    events.iter().filter(|event| event["event"] == kind).collect()
 }
 
 #[test]
@@ -58,9 +54,9 @@ fn heaps_of_two_ports_fill_the_same_chunks() {
 
 #[test]
 fn what_is_missing_is_counted_and_zero() {
-    let directory = scratch("missing");
-    let path = directory.to_str().unwrap();
-    let layout = ["--heap-size", "3000", "--heaps-per-chunk", "3", "--write", path, "--hash"];
+    let scratch = Scratch::new("missing");
+    let layout =
+        ["--heap-size", "3000", "--heaps-per-chunk", "3", "--write", scratch.path(), "--hash"];
     let mut running = Running::recv(&[&layout[..], &["--quiet", "127.0.0.1:0"]].concat());
     let address = running.addresses()[0];
     // In the same memory as chunk 0, one heap of chunk 9 is missing.
@@ -74,12 +70,11 @@ fn what_is_missing_is_counted_and_zero() {
     // Chunks 2 to 8 were jumped over.
     assert_eq!(events[0]["heaps_missing"], 7 * 3 + 1, "{events:?}");
     assert_eq!(events[0]["heaps_present"], 8);
-    let data = fs::read(directory.join("chunk-9.bin")).unwrap();
+    let data = scratch.read("chunk-9.bin");
     assert!(data == [samples(27, 0), vec![0; HEAP], samples(29, 0)].concat());
-    assert_eq!(fs::read(directory.join("chunk-9.present")).unwrap(), [1, 0, 1]);
-    let whole = fs::read(directory.join("chunk-1.bin")).unwrap();
+    assert_eq!(scratch.read("chunk-9.present"), [1, 0, 1]);
+    let whole = scratch.read("chunk-1.bin");
     assert!(whole == [samples(3, 0), samples(4, 0), samples(5, 0)].concat());
-    fs::remove_dir_all(directory).unwrap();
 }
 
 #[test]
@@ -111,13 +106,24 @@ fn ctrl_c_shows_what_has_arrived() {
         [0, 64 * 4].iter().flat_map(|&n| heap(n + 1, n, 0, &samples(n, 0))).collect();
     send(address, &packets);
     assert_eq!(running.next().unwrap()["id"], 0);
-    let id = running.id().to_string();
-    assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());
+    interrupt(running.id());
     let (events, good) = running.finish();
     assert!(good, "{events:?}");
     let end = events.last().unwrap();
     assert_eq!(end["why"], "interrupted", "{end}");
     assert_eq!(end["heaps_present"], 2, "{end}");
+}
+
+#[test]
+fn ctrl_c_ends_it_in_order_from_the_first_moment() {
+    for _ in 0..10 {
+        let mut running = Running::recv(&["--heap-size", "3000", "127.0.0.1:0"]);
+        running.addresses();
+        interrupt(running.id());
+        let (events, good) = running.finish();
+        assert!(good, "{events:?}");
+        assert_eq!(events.last().expect("an end event")["why"], "interrupted");
+    }
 }
 
 #[test]
@@ -132,6 +138,25 @@ fn the_final_table_shows_what_is_not_zero() {
 }
 
 #[test]
+fn heaps_that_one_corrupt_id_made_too_old_are_explained() {
+    let arguments = ["recv", "--heap-size", "3000", "tcp://127.0.0.1:0"];
+    let mut command = speadway();
+    let mut child = command
+        .args(arguments)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the command runs");
+    let mut connection = TcpStream::connect(announced(&mut child)).unwrap();
+    for n in [1 << 39, 0, 1, 2] {
+        connection.write_all(&heap(n + 1, n, 0, &samples(n, 0)).concat()).unwrap();
+    }
+    drop(connection);
+    let text = stdout(&child.wait_with_output().unwrap());
+    assert!(text.contains("--max-jump helps"), "{text}");
+}
+
+#[test]
 fn a_port_in_use_is_named() {
     let taken = UdpSocket::bind("127.0.0.1:0").unwrap();
     let source = taken.local_addr().unwrap().to_string();
@@ -143,7 +168,7 @@ fn a_port_in_use_is_named() {
 
 #[test]
 fn what_cannot_be_is_refused() {
-    let cases: [(&[&str], &str); 8] = [
+    let cases: [(&[&str], &str); 10] = [
         (&["7148", ":7148"], "named twice"),
         (&["--heap-size", "0", "127.0.0.1:0"], "heap_size must not be zero"),
         (&["--heap-size", "8", "--step", "0", "127.0.0.1:0"], "step must not be zero"),
@@ -152,6 +177,8 @@ fn what_cannot_be_is_refused() {
         (&["--workers", "0", "127.0.0.1:0"], "--workers has to be at least 1"),
         (&["--pin", "100000", "127.0.0.1:0"], "not 100000"),
         (&["--interface", "nosuch0", "239.1.2.3:0"], "nosuch0"),
+        (&["--max-packet", "0", "127.0.0.1:0"], "at least 1 byte"),
+        (&["--max-packet", "0", "tcp://127.0.0.1:0"], "at least 1 byte"),
     ];
     for (arguments, expected) in cases {
         let output = run(&[&["recv"], arguments].concat());
@@ -187,8 +214,4 @@ fn the_version_and_help_are_there() {
         assert!(run(&[command, "--help"]).status.success());
     }
     assert_eq!(json(&run(&["demo", "--heaps", "4", "--json"]))["ok"], true);
-}
-
-fn scratch(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name)
 }

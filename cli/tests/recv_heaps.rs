@@ -2,13 +2,12 @@
 
 mod common;
 
-use std::fs;
 use std::io::Write;
 use std::net::TcpStream;
-use std::path::PathBuf;
 use std::process::Stdio;
+use std::time::{Duration, Instant};
 
-use common::{Running, fnv, heap, send, speadway, stop};
+use common::{Running, Scratch, fnv, heap, interrupt, send, speadway, stop};
 use serde_json::{Value, json};
 use speadway::wire::{Descriptor, EncodeItem, Flavour, FormatField, HeapEncoder, ItemValue};
 
@@ -120,16 +119,15 @@ fn each_source_is_a_stream_unless_joint() {
 
 #[test]
 fn payload_is_written_to_files() {
-    let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("heaps");
-    let options = ["--quiet", "--write", directory.to_str().unwrap(), "127.0.0.1:0"];
+    let scratch = Scratch::new("heaps");
+    let options = ["--quiet", "--write", scratch.path(), "127.0.0.1:0"];
     let mut running = Running::recv(&options);
     let address = running.addresses()[0];
     let samples: Vec<u8> = (0..5000).map(|at| (at % 251) as u8).collect();
     send(address, &[heap(4, 0, 0, &samples), stop(5)].concat());
     let (events, good) = running.finish();
     assert!(good, "{events:?}");
-    assert!(fs::read(directory.join("heap-0-4.bin")).unwrap() == samples);
-    fs::remove_dir_all(directory).unwrap();
+    assert!(scratch.read("heap-0-4.bin") == samples);
 }
 
 #[test]
@@ -150,4 +148,25 @@ fn incomplete_heaps_are_shown_on_request() {
             assert_eq!(events[0]["status"], "incomplete");
         }
     }
+}
+
+#[test]
+fn ctrl_c_ends_it_though_nobody_reads_what_it_writes() {
+    let mut running = Running::recv(&["--values", "--max-values", "0", "tcp://127.0.0.1:0"]);
+    let address = running.addresses()[0];
+    let mut connection = TcpStream::connect(address).unwrap();
+    // Once the pipe behind it is full, it holds the sender back.
+    connection.set_write_timeout(Some(Duration::from_millis(500))).unwrap();
+    let mut heaps = (1..).map(|cnt| heap(cnt, cnt, 0, &[7; 50_000]).concat());
+    while connection.write_all(&heaps.next().unwrap()).is_ok() {}
+    let end = Instant::now() + Duration::from_secs(60);
+    // The first is not noticed; two in a row may be one to the kernel.
+    let status = loop {
+        interrupt(running.id());
+        if let Some(status) = running.try_wait() {
+            break status;
+        }
+        assert!(Instant::now() < end, "it does not end");
+    };
+    assert_eq!(status.code(), Some(130), "128 and SIGINT");
 }

@@ -1,45 +1,59 @@
 //! `speadway recv` from captures; tests/data/pcap/README.md says what is in them.
 
 mod common;
+#[path = "../../tests/peer/mod.rs"]
+mod peer;
 
 use std::path::PathBuf;
 
-use common::{Running, run, stderr, stdout};
+use common::{Running, assert_balance, fnv, of_kind, run, stderr, stdout};
 
 fn data(name: &str) -> String {
     let path: PathBuf = [env!("CARGO_MANIFEST_DIR"), "../tests/data/pcap", name].iter().collect();
     path.to_str().expect("a path in UTF-8").to_owned()
 }
 
+/// The bytes of heaps of the stream that was captured.
+fn heaps(numbers: impl IntoIterator<Item = u64>) -> Vec<u8> {
+    numbers.into_iter().flat_map(|number| peer::payload(number, 4096)).collect()
+}
+
+/// Receives chunks from captures, and checks their bytes.
+fn assert_chunks(arguments: &[&str], expected: &[Vec<u8>]) {
+    let mut running = Running::recv(&[&["--heap-size", "4096", "--hash"], arguments].concat());
+    assert_eq!(running.next().unwrap()["event"], "start");
+    let (events, good) = running.finish();
+    assert!(good, "{events:?}");
+    let (chunks, end) = (of_kind(&events, "chunk"), events.last().unwrap());
+    let hashes: Vec<_> = chunks.iter().map(|chunk| chunk["hash"].as_str().unwrap()).collect();
+    let expected: Vec<String> = expected.iter().map(|bytes| fnv(bytes)).collect();
+    assert_eq!(hashes, expected, "{arguments:?}: {events:?}");
+    assert_eq!(end["heaps_missing"], 0, "{end}");
+    assert_balance(end);
+}
+
 #[test]
 fn every_capture_fills_the_same_chunks() {
-    let layout = ["--heap-size", "4096", "--step", "8192", "--heaps-per-chunk", "2"];
-    let captures = ["lo-2ports.pcap", "lo-2ports.pcapng", "any-2ports-sll2.pcap"];
-    let mut hashes = Vec::new();
+    let captures = [
+        "lo-2ports.pcap",
+        "lo-2ports.pcapng",
+        "lo-2ports-vlan.pcap",
+        "lo-2ports-ipv6.pcap",
+        "any-2ports-sll.pcap",
+        "any-2ports-sll2.pcap",
+    ];
     for capture in captures {
-        // Each port is a stream; port 8889 has what is one step of 4096 later.
         let file = data(capture);
+        // Each port is a stream; one has the heaps with even numbers, the other those with odd ones.
         let (even, odd) = (format!("pcap:{file}#8888"), format!("pcap:{file}#8889"));
-        let mut one = Running::recv(&[&layout[..], &["--hash", &even]].concat());
-        assert_eq!(one.next().unwrap()["event"], "start");
-        let (events, good) = one.finish();
-        assert!(good, "{events:?}");
-        let end = events.last().unwrap();
-        assert_eq!((&end["chunks"], &end["heaps_missing"]), (&2.into(), &0.into()), "{end}");
-        hashes.push(events[0]["hash"].as_str().unwrap().to_owned());
-
-        let step = ["--heap-size", "4096", "--step", "4096", "--heaps-per-chunk", "4"];
-        let mut both = Running::recv(&[&step[..], &["--window", "2", &even, &odd]].concat());
-        let (events, good) = {
-            both.next();
-            both.finish()
-        };
-        assert!(good, "{events:?}");
-        let end = events.last().unwrap();
-        assert_eq!((&end["chunks"], &end["heaps_present"]), (&2.into(), &8.into()), "{end}");
-        assert_eq!(end["heaps_missing"], 0, "{end}");
+        let layout = ["--step", "8192", "--heaps-per-chunk", "2", &even];
+        assert_chunks(&layout, &[heaps([0, 2]), heaps([4, 6])]);
+        let all = [heaps(0..4), heaps(4..8)];
+        let layout = ["--step", "4096", "--heaps-per-chunk", "4", "--window", "2"];
+        assert_chunks(&[&layout[..], &[&even, &odd]].concat(), &all);
+        // Or both ports are one stream, whose heaps take turns on the two.
+        assert_chunks(&[&layout[..], &["--no-stop", &file]].concat(), &all);
     }
-    assert!(hashes.iter().all(|hash| *hash == hashes[0]), "{hashes:?}");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Runs the independent peer (scripts on the spead2 wheel) and knows what it sends.
 #![allow(dead_code)] // each test uses its part
 
+use std::ffi::OsString;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -10,25 +11,40 @@ pub(crate) const TIMESTAMP: u64 = 0x1600;
 pub(crate) const FENG_ID: u64 = 0x1601;
 pub(crate) const PAYLOAD: u64 = 0x3300;
 
+/// The root of the project: tests of every package play against this peer.
+fn root() -> &'static Path {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let is_root = |directory: &&Path| directory.join("tests/peer/send.py").exists();
+    package.ancestors().find(is_root).expect("the package lies in the project")
+}
+
 /// The interpreter that has the wheel: `make test` names it; otherwise the one that it made.
 fn python() -> PathBuf {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let python = std::env::var_os("SPEADWAY_PEER_PYTHON")
-        .map_or_else(|| root.join(".venv/bin/python"), PathBuf::from);
+        .map_or_else(|| root().join(".venv/bin/python"), PathBuf::from);
     assert!(python.exists(), "no {}: run `make venv` first", python.display());
     python
 }
 
+/// The program and the arguments that send a stream to `endpoints`; `options` as `send.py --help`
+/// lists them.
+pub(crate) fn sender(endpoints: &[String], options: &[&str]) -> Vec<OsString> {
+    let mut arguments = vec![python().into(), root().join("tests/peer/send.py").into()];
+    arguments.extend(options.iter().map(OsString::from));
+    arguments.push("--".into());
+    arguments.extend(endpoints.iter().map(OsString::from));
+    arguments
+}
+
 /// Sends a stream to `endpoints`; `options` as `send.py --help` lists them. Returns when all is sent.
 pub(crate) fn send(endpoints: &[String], options: &[&str]) {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peer/send.py");
-    let output = Command::new(python())
-        .arg(script)
-        .args(options)
-        .arg("--")
-        .args(endpoints)
-        .output()
-        .expect("the peer starts");
+    let arguments = sender(endpoints, options);
+    run(Command::new(&arguments[0]).args(&arguments[1..]));
+}
+
+/// Runs the peer to its end.
+pub(crate) fn run(command: &mut Command) {
+    let output = command.output().expect("the peer starts");
     assert!(
         output.status.success(),
         "the peer failed: {}",
@@ -38,9 +54,8 @@ pub(crate) fn send(endpoints: &[String], options: &[&str]) {
 
 /// Has the peer receive; one case and one answer a line, as `receive.py` says.
 pub(crate) fn receive(cases: &str) -> String {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peer/receive.py");
     let mut child = Command::new(python())
-        .arg(script)
+        .arg(root().join("tests/peer/receive.py"))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()

@@ -88,7 +88,7 @@ fn lone(
         stream = stream.max_age(age);
     }
     for source in sources {
-        stream = stream.reader(source);
+        stream = stream.reader(source.reader);
     }
     Ok(stream.start(worker)?)
 }
@@ -121,7 +121,7 @@ fn group(
             member = member.max_jump(jump);
         }
         for source in sources {
-            member = member.reader(source);
+            member = member.reader(source.reader);
         }
         group = group.member(&workers[id % workers.len()], member);
     }

@@ -4,11 +4,10 @@ use std::collections::HashMap;
 use std::fs;
 use std::io::Write;
 use std::path::PathBuf;
-use std::task::Waker;
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
-use speadway::chunk::{Ready, RingReady, WhenFull};
+use speadway::chunk::WhenFull;
 use speadway::heap::{Heap, HeapStatus, Item, ItemKind};
 use speadway::recv::{Stream, Worker};
 use speadway::ring::Ring;
@@ -24,13 +23,10 @@ use crate::units::Count;
 /// Heaps that may wait to be shown.
 const RING: usize = 16;
 
-/// A heap and the number of the stream that it came with.
-pub(super) type Tagged = (usize, Heap);
-
 /// What receives in heap mode.
 pub(super) struct Parts {
     pub(super) receiving: Receiving,
-    pub(super) ring: Ring<Tagged>,
+    pub(super) ring: Ring<Heap>,
 }
 
 /// Starts the streams.
@@ -46,12 +42,11 @@ pub(super) fn start(
         .into_iter()
         .enumerate()
         .map(|(id, sources)| {
-            let tag = Tag { stream: id, ready: RingReady::new(&ring, WhenFull::Wait) };
             let stream = Stream::heaps()
                 .config(options.streams.config(id))
                 .contiguous_only(!options.heaps.incomplete)
-                .callback(tag);
-            sources.into_iter().fold(stream, |stream, source| stream.reader(source))
+                .ring(&ring, WhenFull::Wait);
+            sources.into_iter().fold(stream, |stream, source| stream.reader(source.reader))
         })
         .collect();
     let streams = builders
@@ -60,22 +55,6 @@ pub(super) fn start(
         .map(|(id, builder)| builder.start(&workers[id % workers.len()]))
         .collect::<Result<_, _>>()?;
     Ok(Parts { receiving: Receiving::Streams(streams), ring })
-}
-
-/// Adds the number of the stream.
-struct Tag {
-    stream: usize,
-    ready: RingReady<Tagged>,
-}
-
-impl Ready<Heap> for Tag {
-    fn ready(&mut self, heap: Heap, waker: &Waker) -> Result<(), Heap> {
-        self.ready.ready((self.stream, heap), waker).map_err(|(_, heap)| heap)
-    }
-
-    fn end(&mut self) {
-        self.ready.end();
-    }
 }
 
 /// Shows heaps.
@@ -188,9 +167,11 @@ impl<W: Write> Show<W> {
     }
 }
 
-impl<W: Write> Consumer<Tagged> for Show<W> {
-    fn take(&mut self, (stream, heap): Tagged) -> Result<()> {
+impl<W: Write> Consumer<Heap> for Show<W> {
+    fn take(&mut self, heap: Heap) -> Result<()> {
         self.shown += 1;
+        // Streams have their numbers as ids.
+        let stream = heap.stream_id() as usize;
         let descriptors = self.learn(stream, &heap);
         if let Some(directory) = &self.directory {
             let path = directory.join(format!("heap-{stream}-{}.bin", heap.cnt()));

@@ -25,6 +25,7 @@ pub(crate) use options::Options;
 
 use crate::endpoint::refuse_repeats;
 use session::drive;
+use signals::Signals;
 use sources::{About, Opened};
 use summary::Summary;
 
@@ -41,6 +42,8 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
         .map(|sources| sources.iter().map(|source| source.about.clone()).collect())
         .collect();
     let workers = start_workers(options, streams.len())?;
+    // Before anybody is told that we receive: they may want to end it at once.
+    let signals = Signals::watch()?;
     let mut out = BufWriter::new(io::stdout().lock());
     let started = Instant::now();
     let mut summary = match options.chunks.heap_size {
@@ -54,7 +57,7 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
             introduce(&mut out, options, &about, Some(layout))?;
             note(options, &chunks::describe(&parts.layout, &options.chunks));
             let mut show = chunks::Show::new(options, heap_size, &mut out);
-            let why = drive(&parts.receiving, &parts.ring, &mut show, &options.output)?;
+            let why = drive(&parts.receiving, &parts.ring, &mut show, &options.output, &signals)?;
             let tally = show.tally;
             Summary::new(why, &parts.receiving, parts.ring.stats(), &about).with_chunks(tally)
         }
@@ -62,7 +65,7 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
             let parts = heaps::start(options, streams, &workers)?;
             introduce(&mut out, options, &about, None)?;
             let mut show = heaps::Show::new(options, about.len(), &mut out);
-            let why = drive(&parts.receiving, &parts.ring, &mut show, &options.output)?;
+            let why = drive(&parts.receiving, &parts.ring, &mut show, &options.output, &signals)?;
             let shown = show.shown();
             Summary::new(why, &parts.receiving, parts.ring.stats(), &about).with_heaps(shown)
         }

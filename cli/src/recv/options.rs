@@ -22,7 +22,8 @@ use crate::units;
 /// a group and fill the same chunks.
 ///
 /// It ends when the senders end their streams, with --limit or --timeout, or with Ctrl-C, which
-/// shows what has arrived so far; a second Ctrl-C drops that.
+/// shows what has arrived so far; a second Ctrl-C drops that, and ends it even if nobody reads what
+/// it writes.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
     /// Where packets come from
@@ -138,11 +139,12 @@ pub(super) struct Chunks {
     /// captures]
     #[arg(long, value_enum)]
     eviction: Option<EvictionChoice>,
-    /// Hand over chunks that have been open this long though nothing newer arrives [default: off]
+    /// Hand over chunks that have been open this long though nothing newer arrives; what arrives for
+    /// them later is lost, with --eviction lossless too [default: off]
     #[arg(long, value_name = "TIME", value_parser = units::duration)]
     pub(super) max_age: Option<Duration>,
     /// Do not believe ids further than this many chunks outside the window, until several in a row
-    /// agree [default: off]
+    /// agree; otherwise one corrupt id can make all that follow too old [default: off]
     #[arg(long, value_name = "CHUNKS")]
     pub(super) max_jump: Option<u64>,
     /// Chunks of memory in all [default: --window and 4 more]

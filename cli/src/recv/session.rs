@@ -95,8 +95,8 @@ pub(super) fn drive<T>(
     ring: &Ring<T>,
     consumer: &mut impl Consumer<T>,
     output: &Output,
+    signals: &Signals,
 ) -> Result<Why> {
-    let signals = Signals::watch()?;
     let mut progress = Watching::new(output);
     let deadline = output.timeout.and_then(|timeout| progress.started.checked_add(timeout));
     let mut why = Why::Ended;

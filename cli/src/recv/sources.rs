@@ -1,6 +1,5 @@
 //! Opening the sources that were named.
 
-use std::io;
 use std::net::Ipv4Addr;
 use std::path::Path;
 
@@ -9,18 +8,18 @@ use serde::Serialize;
 use speadway::net::{
     DEFAULT_MAX_DATAGRAM, DEFAULT_RECV_BUFFER, Interface, ReceiverConfig, UdpConfig,
 };
+use speadway::recv::Reader;
 use speadway::recv::readers::{
     Connections, PcapConfig, PcapCounts, PcapReader, TcpConfig, TcpReader, UdpReader,
 };
-use speadway::recv::{Inlet, ReadState, Reader, Watch};
 
 use super::options::Network;
 use crate::endpoint::{HostPort, Source};
 
-/// An open source. It is itself a reader, of whatever kind the source needs.
+/// An open source.
 pub(super) struct Opened {
     pub(super) about: About,
-    reader: Box<dyn Reader>,
+    pub(super) reader: Box<dyn Reader>,
 }
 
 /// What is known of an open source.
@@ -94,23 +93,5 @@ fn interface(text: &str) -> Interface {
         Interface::Index(index)
     } else {
         Interface::Name(text.to_owned())
-    }
-}
-
-impl Reader for Opened {
-    fn attach(&mut self, watch: &mut Watch<'_>) -> io::Result<()> {
-        self.reader.attach(watch)
-    }
-
-    fn read(&mut self, inlet: &mut Inlet<'_>) -> ReadState {
-        self.reader.read(inlet)
-    }
-
-    fn kernel_drops(&mut self, exact: bool) -> u64 {
-        self.reader.kernel_drops(exact)
-    }
-
-    fn describe(&self) -> String {
-        self.reader.describe()
     }
 }

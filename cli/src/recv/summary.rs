@@ -117,18 +117,23 @@ impl Summary {
         report::write_row(out, "ring", &ring_counters(&self.ring))
     }
 
-    /// What to look at if nothing was placed though heaps arrived.
+    /// What to look at if few of the heaps that arrived were placed.
     fn hint(&self) -> Option<&'static str> {
-        let rejected = |stream: &Ended| stream.stats.rejected_heaps;
-        let placed = |stream: &Ended| stream.stats.outcome(HeapOutcome::Placed);
-        let (rejected, placed) = (
-            self.streams.iter().map(rejected).sum::<u64>(),
-            self.streams.iter().map(placed).sum::<u64>(),
-        );
-        (rejected > 0 && placed == 0).then_some(
-            "no heap belongs in a chunk: all have another length than --heap-size, lack the item of\n\
-             --sequence-item or --axis, or have values of it that --step, --origin or --axis rule out.\n\
-             Leave out --heap-size to see the heaps as they are.",
+        let sum = |of: &dyn Fn(&StreamStats) -> u64| -> u64 {
+            self.streams.iter().map(|stream| of(&stream.stats)).sum()
+        };
+        let placed = sum(&|stats| stats.outcome(HeapOutcome::Placed));
+        if placed == 0 && sum(&|stats| stats.rejected_heaps) > 0 {
+            return Some(
+                "no heap belongs in a chunk: all have another length than --heap-size, lack the item of\n\
+                 --sequence-item or --axis, or have values of it that --step, --origin or --axis rule out.\n\
+                 Leave out --heap-size to see the heaps as they are.",
+            );
+        }
+        (sum(&|stats| stats.too_old_heaps) > placed).then_some(
+            "most heaps were too old: their chunks had been handed over before they came. If a sender\n\
+             started over, or a single id was corrupt, --max-jump helps; if streams are apart from each\n\
+             other, a larger --window or --eviction lossless.",
         )
     }
 

@@ -1,9 +1,11 @@
 //! What the tests of the command share.
 #![allow(dead_code, reason = "each test binary uses its part")]
 
+use std::fs;
 use std::io::{BufRead, BufReader, Lines};
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
-use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
 
 use serde_json::Value;
 use speadway::wire::{EncodeItem, Flavour, HeapEncoder, ItemValue};
@@ -45,7 +47,11 @@ pub(crate) struct Running {
 impl Running {
     /// Starts `speadway recv --json` with more arguments.
     pub(crate) fn recv(arguments: &[&str]) -> Self {
-        let mut command = speadway();
+        Self::start(speadway(), arguments)
+    }
+
+    /// Starts `recv --json` of `command`, which is or runs `speadway`, with more arguments.
+    pub(crate) fn start(mut command: Command, arguments: &[&str]) -> Self {
         command.args(["recv", "--json"]).args(arguments);
         let mut child = command.stdout(Stdio::piped()).spawn().expect("the command runs");
         let lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
@@ -77,6 +83,11 @@ impl Running {
         self.child.id()
     }
 
+    /// How it has ended, if it has.
+    pub(crate) fn try_wait(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("a child")
+    }
+
     /// All that follows, and whether it succeeded.
     pub(crate) fn finish(mut self) -> (Vec<Value>, bool) {
         let events = std::iter::from_fn(|| self.next()).collect();
@@ -92,6 +103,12 @@ impl Drop for Running {
             let _ = self.child.wait();
         }
     }
+}
+
+/// Sends a process SIGINT, as Ctrl-C does.
+pub(crate) fn interrupt(process: u32) {
+    let kill = Command::new("kill").args(["-INT", &process.to_string()]).status();
+    assert!(kill.expect("kill runs").success());
 }
 
 /// A heap with a sequence number, a source and samples, as packets.
@@ -135,4 +152,50 @@ pub(crate) fn announced(child: &mut Child) -> SocketAddr {
     child.stderr = Some(stderr.into_inner());
     let address = line.trim().rsplit("://").next().map(str::parse);
     address.and_then(Result::ok).unwrap_or_else(|| panic!("no address in {line}"))
+}
+
+/// The events of one kind.
+pub(crate) fn of_kind<'a>(events: &'a [Value], kind: &str) -> Vec<&'a Value> {
+    events.iter().filter(|event| event["event"] == kind).collect()
+}
+
+/// A directory for what a test writes; gone with it.
+pub(crate) struct Scratch(PathBuf);
+
+impl Scratch {
+    /// `name` tells apart the tests that run at the same time.
+    pub(crate) fn new(name: &str) -> Self {
+        let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+        // What a run that was killed left there.
+        let _ = fs::remove_dir_all(&directory);
+        fs::create_dir_all(&directory).expect("a directory");
+        Self(directory)
+    }
+
+    pub(crate) fn path(&self) -> &str {
+        self.0.to_str().expect("a path in UTF-8")
+    }
+
+    pub(crate) fn read(&self, name: &str) -> Vec<u8> {
+        let path = self.0.join(name);
+        fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Checks that the last event accounts for every packet and heap.
+pub(crate) fn assert_balance(end: &Value) {
+    let total = end["total"].as_object().expect("counters");
+    let count = |name: &str| total.get(name).map_or(0, |value| value.as_u64().expect("a count"));
+    let sum = |prefix: &str| -> u64 {
+        total.keys().filter(|name| name.starts_with(prefix)).map(|name| count(name)).sum()
+    };
+    let packets = count("packets_placed") + sum("packets_discarded.");
+    assert!(packets > 0 && count("packets_received") == packets, "{end}");
+    assert_eq!(count("heaps_started"), sum("heaps."), "{end}");
 }

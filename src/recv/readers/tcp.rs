@@ -278,7 +278,7 @@ impl TcpReader {
 fn framer(config: &TcpConfig) -> Result<Framer, NetError> {
     let bad = |problem: String| NetError::BadConfig { problem };
     if config.max_packet == 0 {
-        return Err(bad("max_packet must be at least 1 byte".to_owned()));
+        return Err(bad("the largest packet accepted must be at least 1 byte".to_owned()));
     }
     Framer::new(config.max_packet).map_err(|_| {
         bad(format!("no memory for packets of {} bytes, lower max_packet", config.max_packet))

@@ -39,16 +39,18 @@ impl UdpReader {
     /// As [`bind`](Self::bind), with a say in how to receive.
     ///
     /// # Errors
-    /// If the socket cannot be had.
+    /// If the socket cannot be had, or `receiver` would accept no datagram.
     pub fn bind_with(config: &UdpConfig, receiver: &ReceiverConfig) -> Result<Self, NetError> {
+        accepts_any(receiver)?;
         Ok(Self::from_socket(bind_udp(config)?, receiver))
     }
 
     /// Receives from a duplicate of a socket that somebody else made.
     ///
     /// # Errors
-    /// If it is no UDP socket.
+    /// If it is no UDP socket, or `receiver` would accept no datagram.
     pub fn adopt(fd: BorrowedFd<'_>, receiver: &ReceiverConfig) -> Result<Self, NetError> {
+        accepts_any(receiver)?;
         Ok(Self::from_socket(adopt_udp(fd)?, receiver))
     }
 
@@ -84,6 +86,15 @@ impl UdpReader {
         }
         None
     }
+}
+
+/// Refuses a limit below every packet, under which all would be counted as truncated.
+fn accepts_any(receiver: &ReceiverConfig) -> Result<(), NetError> {
+    if receiver.max_datagram == 0 {
+        let problem = "the largest packet accepted must be at least 1 byte".to_owned();
+        return Err(NetError::BadConfig { problem });
+    }
+    Ok(())
 }
 
 impl Reader for UdpReader {
