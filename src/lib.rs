@@ -42,11 +42,12 @@
 //! # Layers
 //! [`wire`] turns bytes into packets and back, [`memory`] holds payload, [`ring`] hands things from
 //! thread to thread, [`net`] makes the system calls; none of them knows of those above. [`heap`] and
-//! [`chunk`] collect payload and know nothing of sockets or threads; [`recv`] joins everything.
+//! [`chunk`] collect payload and know nothing of sockets or threads; [`recv`] joins them. [`item`]
+//! turns items into typed values and back, and [`send`] is the way out.
 //!
 //! # What it is not
-//! There is no sender of its own yet ([`wire::HeapEncoder`] with [`net::UdpSender`] make a simple
-//! one), no kernel bypass, and no Python package. Linux is what it is made and tested for.
+//! Sending ([`send`], [`item`]) works but is young: its speed has not been measured beside others.
+//! There is no kernel bypass and no Python package. Linux is what it is made and tested for.
 //!
 //! # Features
 //! * `pcap` (on): read captures with `recv::readers::PcapReader`.
