@@ -25,7 +25,7 @@ impl Event {
     pub(super) fn new() -> Self {
         Self {
             waiting: AtomicUsize::new(0),
-            list: Mutex::new(List::default()),
+            list: Mutex::new(List { slots: Vec::with_capacity(WAITERS), ..List::default() }),
             waits: Count::default(),
             waited: Count::default(),
         }
@@ -134,6 +134,10 @@ struct Slot {
     /// The next waiting slot, or the next free one.
     next: Option<usize>,
 }
+
+/// Waiters that there is room for from the start, so that not even the first wait allocates. A ring
+/// with more is rare.
+const WAITERS: usize = 8;
 
 /// The waiters in the order they came, linked by index in a vector that only grows: waiting again and
 /// again allocates nothing.
