@@ -159,3 +159,64 @@ fn what_cannot_be_is_refused() {
         assert!(stderr(&output).contains(expected), "{arguments:?}: {}", stderr(&output));
     }
 }
+
+/// A capture with 14 packets to port 8888; tests/data/pcap/README.md says what is in them.
+fn capture(name: &str) -> String {
+    format!("{}/../tests/data/pcap/{name}#8888", env!("CARGO_MANIFEST_DIR"))
+}
+
+#[test]
+fn a_capture_is_replayed_as_it_is() {
+    let shown = |mut running: Running| {
+        let heap = |event: Value| (event["event"] == "heap").then_some(event);
+        let heaps: Vec<Value> = std::iter::from_fn(|| heap(running.next()?)).collect();
+        heaps.iter().map(|heap| (heap["cnt"].clone(), heap["hash"].clone())).collect::<Vec<_>>()
+    };
+    let mut there = Running::recv(&["--hash", &format!("pcap:{}", capture("lo-2ports.pcap"))]);
+    assert_eq!(there.next().unwrap()["event"], "start");
+    let expected = shown(there);
+    assert_eq!(expected.len(), 5);
+    for file in ["lo-2ports.pcap", "lo-2ports.pcapng", "any-2ports-sll2.pcap"] {
+        for speed in ["0", "1", "0.5"] {
+            let mut running = Running::recv(&["--hash", "127.0.0.1:0"]);
+            let to = running.addresses()[0].to_string();
+            let send = ["send", "--json", "--pcap", &capture(file), "--speed", speed, &to];
+            let sent = json(&run(&send));
+            assert_eq!((&sent["ok"], &sent["packets"]), (&true.into(), &14.into()), "{sent}");
+            assert_eq!(sent["frames_skipped"], 14, "{sent}");
+            assert_eq!(shown(running), expected, "{file}");
+        }
+    }
+}
+
+#[test]
+fn a_capture_that_is_cut_short_is_sent_as_far_as_it_goes() {
+    let whole = capture("lo-2ports.pcap");
+    let bytes = std::fs::read(whole.trim_end_matches("#8888")).unwrap();
+    let cut = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("cut.pcap");
+    std::fs::write(&cut, &bytes[..5000]).unwrap();
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let to = socket.local_addr().unwrap().to_string();
+    let output = run(&["send", "--json", "--speed", "0", "--pcap", cut.to_str().unwrap(), &to]);
+    let sent = json(&output);
+    assert_eq!(output.status.code(), Some(1), "{sent}");
+    assert_eq!((&sent["ok"], &sent["why"]), (&false.into(), &"failed".into()), "{sent}");
+    assert_eq!(sent["packets"], 4, "{sent}");
+    assert!(stderr(&output).contains("ends within a packet"), "{}", stderr(&output));
+}
+
+#[test]
+fn what_cannot_be_replayed_is_refused() {
+    let good = capture("lo-2ports.pcap");
+    let cases: [(&[&str], &str); 4] = [
+        (&["--pcap", "none.pcap", "127.0.0.1:9"], "cannot open none.pcap"),
+        (&["--pcap", env!("CARGO_BIN_EXE_speadway"), "127.0.0.1:9"], "is no capture"),
+        (&["--pcap", &good, "tcp://127.0.0.1:9"], "name UDP destinations"),
+        (&["--pcap", &good, "--heaps", "1", "127.0.0.1:9"], "cannot be used with"),
+    ];
+    for (arguments, expected) in cases {
+        let output = run(&[&["send"], arguments].concat());
+        assert!(!output.status.success(), "{arguments:?}");
+        assert!(stderr(&output).contains(expected), "{arguments:?}: {}", stderr(&output));
+    }
+}

@@ -2,12 +2,15 @@
 //!
 //! The destinations are opened ([`open`]) and become one stream; [`heaps`] makes what is sent,
 //! [`session`] keeps the stream supplied until something ends it, and [`summary`] shows what was
-//! counted. [`pattern`] is what `recv --verify` looks for.
+//! counted. [`pattern`] is what `recv --verify` looks for. What a [`capture`] has goes out as it is,
+//! which is up to [`replay`].
 
+mod capture;
 mod heaps;
 mod open;
 mod options;
 pub(crate) mod pattern;
+mod replay;
 mod session;
 mod summary;
 
@@ -25,6 +28,9 @@ use open::Destinations;
 /// Sends. Says whether everything was sent.
 pub(crate) fn run(options: &Options) -> Result<bool> {
     options.check()?;
+    if let Some(name) = &options.replay.pcap {
+        return replay::run(options, name);
+    }
     let mut heaps = Heaps::new(options)?;
     let destinations = Destinations::open(options)?;
     let worker = Worker::builder().name("send");

@@ -65,7 +65,7 @@ fn check_bind(options: &Options, destination: &Destination, address: SocketAddr)
     }
 }
 
-fn udp_config(options: &Options, destination: SocketAddr) -> UdpSendConfig {
+pub(super) fn udp_config(options: &Options, destination: SocketAddr) -> UdpSendConfig {
     let network = &options.network;
     // It is not connected: who sends whether or not somebody listens must not be told off.
     let config = UdpSendConfig::to(destination)

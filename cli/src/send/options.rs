@@ -13,6 +13,7 @@ use speadway::send::{
 };
 use speadway::wire::{BugCompat, Flavour};
 
+use super::capture::CaptureName;
 use super::pattern::WORD;
 use crate::endpoint::HostPort;
 use crate::units;
@@ -35,6 +36,8 @@ pub(crate) struct Options {
     pub(super) destinations: Vec<Destination>,
     #[command(flatten)]
     pub(super) content: Content,
+    #[command(flatten)]
+    pub(super) replay: Replay,
     #[command(flatten)]
     pub(super) sending: Sending,
     #[command(flatten)]
@@ -75,6 +78,38 @@ pub(super) struct Content {
     #[arg(long, value_name = "BITS", default_value_t = 40)]
     addr_bits: u8,
 }
+
+/// A capture instead of heaps.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Replay")]
+pub(super) struct Replay {
+    /// Send the UDP datagrams of a capture (those sent to one port with #PORT) as they are, all to
+    /// every destination
+    #[arg(long, value_name = "FILE[#PORT]", conflicts_with_all = MAKING)]
+    pub(super) pcap: Option<CaptureName>,
+    /// How many times faster than they were captured; 0: as fast as it goes
+    #[arg(long, value_name = "X", default_value = "1", value_parser = speed, requires = "pcap")]
+    pub(super) speed: f64,
+}
+
+/// What says how heaps are made and sent, which those of a capture have been already.
+const MAKING: [&str; 15] = [
+    "heap_size",
+    "items",
+    "heaps",
+    "verify",
+    "sequence_item",
+    "step",
+    "descriptors",
+    "pyspead",
+    "addr_bits",
+    "packet",
+    "rate",
+    "burst",
+    "burst_rate_ratio",
+    "kernel_pacing",
+    "pin",
+];
 
 /// How fast it is sent.
 #[derive(Debug, Args)]
@@ -244,6 +279,12 @@ fn rate(text: &str) -> Result<f64, String> {
         Ok(0.0) => Ok(0.0),
         _ => units::gigabits(text),
     }
+}
+
+/// Reads how much faster something is to be.
+fn speed(text: &str) -> Result<f64, String> {
+    let speed = text.parse().ok().filter(|speed: &f64| speed.is_finite() && *speed >= 0.0);
+    speed.ok_or_else(|| "not a factor; examples: 1, 0.5, 10, 0".to_owned())
 }
 
 /// Reads a local address, with any port unless there is one.

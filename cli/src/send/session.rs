@@ -29,12 +29,26 @@ const HOPELESS: u64 = 16;
 pub(super) enum Why {
     /// `--heaps`
     Heaps,
+    /// The end of a capture.
+    Capture,
     /// `--seconds`
     Seconds,
     /// Ctrl-C
     Interrupted,
-    /// A receiver that went away, or destinations that nothing can be sent to.
+    /// A receiver that went away, destinations that nothing can be sent to, or a damaged capture.
     Failed,
+}
+
+impl Why {
+    pub(super) fn describe(self) -> &'static str {
+        match self {
+            Self::Heaps => "sent all heaps",
+            Self::Capture => "replayed the capture",
+            Self::Seconds => "reached --seconds",
+            Self::Interrupted => "interrupted",
+            Self::Failed => "gave up",
+        }
+    }
 }
 
 /// What was sent.

@@ -15,14 +15,8 @@ pub(super) fn is_good(sent: &Sent) -> bool {
 
 /// Writes it for people.
 pub(super) fn write(sent: &Sent, out: &mut impl Write) -> Result<()> {
-    let why = match sent.why {
-        Why::Heaps => "sent all heaps",
-        Why::Seconds => "reached --seconds",
-        Why::Interrupted => "interrupted",
-        Why::Failed => "gave up",
-    };
     let rate = Rate { bytes: sent.stats.bytes, time: sent.time };
-    writeln!(out, "{why} after {:.2} s", sent.time.as_secs_f64())?;
+    writeln!(out, "{} after {:.2} s", sent.why.describe(), sent.time.as_secs_f64())?;
     writeln!(out, "{} with data", Count(sent.heaps, "heap"))?;
     let packets = Count(sent.stats.packets, "packet");
     writeln!(out, "{packets}, {} ({rate} on average)", Volume(sent.stats.bytes))?;
