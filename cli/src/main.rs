@@ -1,4 +1,4 @@
-//! The `speadway` command: receives SPEAD streams and shows what arrives.
+//! The `speadway` command: receives SPEAD streams and shows what arrives, and sends some.
 
 mod choices;
 mod demo;
@@ -7,6 +7,7 @@ mod hash;
 mod progress;
 mod recv;
 mod report;
+mod send;
 mod units;
 
 use std::io::{self, Write};
@@ -14,7 +15,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// Receive SPEAD streams into chunks of memory, and show what arrives.
+/// Receive SPEAD streams into chunks of memory, and show what arrives; send streams to test with.
 ///
 /// Set RUST_LOG (for example to "info" or "debug") to see more of what the library does.
 #[derive(Debug, Parser)]
@@ -28,6 +29,7 @@ struct Cli {
 enum Command {
     Demo(demo::Options),
     Recv(Box<recv::Options>),
+    Send(Box<send::Options>),
 }
 
 impl Command {
@@ -36,7 +38,7 @@ impl Command {
         match self {
             // It makes do with whatever buffers it gets.
             Self::Demo(_) => "warn,speadway::net=error",
-            Self::Recv(_) => "warn",
+            Self::Recv(_) | Self::Send(_) => "warn",
         }
     }
 }
@@ -48,6 +50,7 @@ fn main() -> ExitCode {
     let done = match command {
         Command::Demo(options) => demo::run(&options),
         Command::Recv(options) => recv::run(&options),
+        Command::Send(options) => send::run(&options),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,

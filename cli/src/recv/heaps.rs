@@ -17,6 +17,7 @@ use super::options::Options;
 use super::session::{Consumer, Receiving};
 use super::sources::Opened;
 use super::values::{self, Decoded};
+use super::verify::Verified;
 use crate::hash::Fnv;
 use crate::units::Count;
 
@@ -68,6 +69,7 @@ pub(super) struct Show<W> {
     descriptors: bool,
     directory: Option<PathBuf>,
     bug_compat: BugCompat,
+    verified: Option<Verified>,
     /// The latest descriptor of each item, for each stream.
     known: Vec<HashMap<u64, Descriptor>>,
 }
@@ -86,6 +88,7 @@ impl<W: Write> Show<W> {
             descriptors: heaps.descriptors,
             directory: output.write.clone(),
             bug_compat: options.streams.bug_compat(),
+            verified: heaps.verify.then(Verified::default),
             known: vec![HashMap::new(); streams],
         }
     }
@@ -93,6 +96,11 @@ impl<W: Write> Show<W> {
     /// Heaps shown.
     pub(super) fn shown(&self) -> u64 {
         self.shown
+    }
+
+    /// What came of --verify.
+    pub(super) fn verified(&self) -> Option<Verified> {
+        self.verified
     }
 
     /// Learns the heap's descriptors.
@@ -108,6 +116,15 @@ impl<W: Write> Show<W> {
             }
         }
         found
+    }
+
+    fn verify(&mut self, stream: usize, heap: &Heap) {
+        let Some(verified) = &mut self.verified else { return };
+        if let Some(difference) = verified.check(heap)
+            && verified.is_telling()
+        {
+            log::error!("heap {} of stream {stream}: {difference}", heap.cnt());
+        }
     }
 
     fn look_at(&self, stream: usize, heap: &Heap, item: &Item<'_>) -> Seen {
@@ -173,6 +190,7 @@ impl<W: Write> Consumer<Heap> for Show<W> {
         // Streams have their numbers as ids.
         let stream = heap.stream_id() as usize;
         let descriptors = self.learn(stream, &heap);
+        self.verify(stream, &heap);
         if let Some(directory) = &self.directory {
             let path = directory.join(format!("heap-{stream}-{}.bin", heap.cnt()));
             fs::write(&path, heap.payload())

@@ -12,6 +12,7 @@ mod signals;
 mod sources;
 mod summary;
 mod values;
+mod verify;
 
 use std::fs;
 use std::io::{self, BufWriter, Write};
@@ -22,6 +23,7 @@ use serde_json::{Value, json};
 use speadway::recv::Worker;
 
 pub(crate) use options::Options;
+pub(crate) use signals::Signals;
 
 use crate::endpoint::refuse_repeats;
 use session::drive;
@@ -66,8 +68,9 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
             introduce(&mut out, options, &about, None)?;
             let mut show = heaps::Show::new(options, about.len(), &mut out);
             let why = drive(&parts.receiving, &parts.ring, &mut show, &options.output, &signals)?;
-            let shown = show.shown();
-            Summary::new(why, &parts.receiving, parts.ring.stats(), &about).with_heaps(shown)
+            let (shown, verified) = (show.shown(), show.verified());
+            Summary::new(why, &parts.receiving, parts.ring.stats(), &about)
+                .with_heaps(shown, verified)
         }
     };
     summary.time = started.elapsed();

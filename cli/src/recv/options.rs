@@ -168,6 +168,9 @@ pub(super) struct Heaps {
     /// Show the descriptors that heaps carry
     #[arg(long)]
     pub(super) descriptors: bool,
+    /// Check the values that `speadway send --verify` sends
+    #[arg(long, conflicts_with = "heap_size")]
+    pub(super) verify: bool,
     /// Show incomplete heaps too
     #[arg(long)]
     pub(super) incomplete: bool,

@@ -8,14 +8,14 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 
 /// Notices requests to end.
-pub(super) struct Signals(Arc<AtomicBool>);
+pub(crate) struct Signals(Arc<AtomicBool>);
 
 impl Signals {
     /// Has SIGINT (Ctrl-C) and SIGTERM noted from now on.
     ///
     /// One that comes while the last has not been [taken](Self::take) ends the process: we are stuck
     /// then, most likely in writing to somebody who does not read.
-    pub(super) fn watch() -> io::Result<Self> {
+    pub(crate) fn watch() -> io::Result<Self> {
         let asked = Arc::new(AtomicBool::new(false));
         for signal in [SIGINT, SIGTERM] {
             // First, so that it looks at the flag before the signal sets it. The exit code is the
@@ -27,7 +27,7 @@ impl Signals {
     }
 
     /// Whether there was one since the last call.
-    pub(super) fn take(&self) -> bool {
+    pub(crate) fn take(&self) -> bool {
         self.0.swap(false, Ordering::Relaxed)
     }
 }

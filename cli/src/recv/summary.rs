@@ -12,6 +12,7 @@ use speadway::ring::RingStats;
 
 use super::session::{Receiving, Why};
 use super::sources::About;
+use super::verify::Verified;
 use crate::report::{self, Table};
 use crate::units::{Count, Rate, Volume};
 
@@ -24,6 +25,7 @@ pub(super) struct Summary {
     group: Option<GroupStats>,
     chunks: Option<Tally>,
     heaps: Option<u64>,
+    verified: Option<Verified>,
 }
 
 /// A stream that has ended.
@@ -51,20 +53,30 @@ impl Summary {
             })
             .collect();
         let group = receiving.group_stats();
-        Self { why, time: Duration::ZERO, streams, ring, group, chunks: None, heaps: None }
+        Self {
+            why,
+            time: Duration::ZERO,
+            streams,
+            ring,
+            group,
+            chunks: None,
+            heaps: None,
+            verified: None,
+        }
     }
 
     pub(super) fn with_chunks(self, tally: Tally) -> Self {
         Self { chunks: Some(tally), ..self }
     }
 
-    pub(super) fn with_heaps(self, heaps: u64) -> Self {
-        Self { heaps: Some(heaps), ..self }
+    pub(super) fn with_heaps(self, heaps: u64, verified: Option<Verified>) -> Self {
+        Self { heaps: Some(heaps), verified, ..self }
     }
 
-    /// Whether no stream failed.
+    /// Whether no stream failed, and what was to be verified is right.
     pub(super) fn is_good(&self) -> bool {
-        !self.streams.iter().any(|stream| matches!(stream.end, End::Failed(_)))
+        self.verified.is_none_or(|verified| verified.is_good())
+            && !self.streams.iter().any(|stream| matches!(stream.end, End::Failed(_)))
     }
 
     fn bytes(&self) -> u64 {
@@ -91,6 +103,9 @@ impl Summary {
         }
         if let Some(heaps) = self.heaps {
             writeln!(out, "{}", Count(heaps, "heap"))?;
+        }
+        if let Some(verified) = &self.verified {
+            writeln!(out, "{verified}")?;
         }
         for stream in &self.streams {
             if let End::Failed(why) = &stream.end {
@@ -162,6 +177,9 @@ impl Summary {
         }
         if let Some(heaps) = self.heaps {
             event["heaps"] = json!(heaps);
+        }
+        if let Some(verified) = &self.verified {
+            event["verified"] = json!(verified);
         }
         serde_json::to_writer(&mut *out, &event)?;
         Ok(writeln!(out)?)
