@@ -168,7 +168,10 @@ impl SendTask {
             self.shared.stats.packets.add(1);
             self.shared.stats.bytes.add(made.len as u64);
             if made.rate != run.1 {
-                self.pacer.sent(run.0, run.1, now);
+                // Nothing sent at no rate would have the pacer forget the rate before.
+                if run.0 > 0 {
+                    self.pacer.sent(run.0, run.1, now);
+                }
                 run = (0, made.rate);
             }
             run.0 += made.len as u64;
