@@ -22,6 +22,7 @@ mod sim;
 mod stats;
 mod stream;
 mod task;
+mod timer;
 mod worker;
 
 pub use config::{

@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 
 use mio::{Events, Poll, Registry, Token};
 
+use super::timer::{self, TIMER, Timer};
+
 /// Events fetched from the kernel in one call; more come with the next.
 const EVENTS: usize = 256;
 
@@ -162,12 +164,15 @@ impl WorkerBuilder {
             streams: AtomicUsize::new(0),
         });
         let (report, started) = mpsc::channel();
-        let run = Run { shared: Arc::clone(&shared), poll, wait: self.wait, tasks: Vec::new() };
+        let timer = Timer::new(poll.registry());
+        let run =
+            Run { shared: Arc::clone(&shared), poll, timer, wait: self.wait, tasks: Vec::new() };
         let core = self.core;
         let thread = std::thread::Builder::new()
             .name(self.name.unwrap_or_else(|| "speadway".to_owned()))
             .spawn(move || {
                 ON_WORKER.set(true);
+                timer::be_punctual();
                 let pinned = core.map_or(Ok(()), pin_to);
                 let go = pinned.is_ok();
                 // The builder waits for this; it cannot be gone.
@@ -287,6 +292,7 @@ impl Wake for TaskWaker {
 struct Run {
     shared: Arc<Shared>,
     poll: Poll,
+    timer: Timer,
     wait: WaitStrategy,
     tasks: Vec<Option<Running>>,
 }
@@ -380,20 +386,22 @@ impl Run {
         let until = self.tasks.iter().flatten().filter_map(|task| task.until).min();
         let timeout = match (asked, until) {
             (true, _) => Some(Duration::ZERO),
-            (false, until) => until.map(|at| at.saturating_duration_since(Instant::now())),
+            (false, until) => until.map(|at| self.timer.wake_at(at, Instant::now())),
         };
         let result = self.poll.poll(events, timeout);
         self.shared.sleeping.store(false, Ordering::Relaxed);
         if let WaitStrategy::Coalesce(extra) = self.wait
-            && events.iter().any(|event| event.token() != WAKE)
+            && events.iter().any(|event| !matches!(event.token(), WAKE | TIMER))
         {
-            std::thread::sleep(extra);
+            // A task that waits for a time need not be late for the sake of others.
+            let left = until.map(|at| at.saturating_duration_since(Instant::now()));
+            std::thread::sleep(left.map_or(extra, |left| left.min(extra)));
         }
         result
     }
 
     fn dispatch(&mut self, token: Token) {
-        if token == WAKE {
+        if matches!(token, WAKE | TIMER) {
             return;
         }
         let (key, reader) = (token.0 / MAX_READERS, token.0 % MAX_READERS);

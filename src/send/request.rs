@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -175,7 +176,12 @@ impl Drop for Request {
     /// A request that is dropped unsent says so.
     fn drop(&mut self) {
         let done = std::mem::replace(&mut self.done, Completion::Silent);
-        done.complete(Err(SendError::Aborted));
+        // Many are dropped together: a second panic on the way would take the process down, and
+        // the first the worker, as this may happen where nothing catches it.
+        let complete = AssertUnwindSafe(|| done.complete(Err(SendError::Aborted)));
+        if catch_unwind(complete).is_err() {
+            log::error!("a completion callback panicked while its stream ended");
+        }
     }
 }
 

@@ -32,6 +32,9 @@ pub(crate) struct SendTask {
     pacer: Pacer,
     /// Requests of which packets were made or are still to be made, oldest first.
     active: VecDeque<Active>,
+    /// Of the newest of them, the heap whose packets are being made; with interleaving, all heaps
+    /// that have some left. The others have none. It is here to be used again and again.
+    plans: VecDeque<(usize, Plan)>,
     /// The number of the oldest active request.
     first: u64,
     batch: Batch,
@@ -46,8 +49,6 @@ pub(crate) struct SendTask {
 /// A request that is being sent.
 struct Active {
     request: Request,
-    /// The heap whose packets are being made; with interleaving, of all that have some left.
-    plans: VecDeque<(usize, Plan)>,
     /// The next heap to plan.
     next_heap: usize,
     next_cnt: u64,
@@ -73,6 +74,7 @@ impl SendTask {
             config,
             pacer,
             active: VecDeque::new(),
+            plans: VecDeque::new(),
             first: 0,
             batch: Batch::default(),
             attached: false,
@@ -112,16 +114,17 @@ impl SendTask {
     fn make_packet(&mut self) -> bool {
         let number = self.first + self.active.len().saturating_sub(1) as u64;
         let Some(active) = self.active.back_mut() else { return false };
+        let plans = &mut self.plans;
         loop {
-            active.plan_more(self.config.max_packet_size);
-            let Some((at, mut plan)) = active.plans.pop_front() else { return false };
+            active.plan_more(plans, self.config.max_packet_size);
+            let Some((at, mut plan)) = plans.pop_front() else { return false };
             let header = self.batch.scratch().len();
             let Some(payload) = plan.next_packet(self.batch.scratch()) else { continue };
             if !plan.is_finished() {
                 if active.request.work.is_interleaved() {
-                    active.plans.push_back((at, plan));
+                    plans.push_back((at, plan));
                 } else {
-                    active.plans.push_front((at, plan));
+                    plans.push_front((at, plan));
                 }
             }
             let heap = &active.request.work.heaps()[at];
@@ -135,6 +138,8 @@ impl SendTask {
 
     /// Offers the batch to the transport once. What it took is accounted for.
     fn send(&mut self) -> io::Result<usize> {
+        // Before, as the time that sending takes is part of the packets' time.
+        let now = self.paced_now();
         let (active, first) = (&self.active, self.first);
         let transport = &mut self.transport;
         let limit = self.config.burst_size.max(1);
@@ -149,13 +154,12 @@ impl SendTask {
             )
             .unwrap_or(Ok(0));
         if let Ok(count) = sent {
-            self.account(count);
+            self.account(count, now);
         }
         sent
     }
 
-    fn account(&mut self, count: usize) {
-        let now = self.paced_now(count);
+    fn account(&mut self, count: usize, now: Instant) {
         let mut run = (0, 0.0);
         for made in &self.batch.waiting()[..count] {
             let active = &mut self.active[(made.request - self.first) as usize];
@@ -164,7 +168,10 @@ impl SendTask {
             self.shared.stats.packets.add(1);
             self.shared.stats.bytes.add(made.len as u64);
             if made.rate != run.1 {
-                self.pacer.sent(run.0, run.1, now);
+                // Nothing sent at no rate would have the pacer forget the rate before.
+                if run.0 > 0 {
+                    self.pacer.sent(run.0, run.1, now);
+                }
                 run = (0, made.rate);
             }
             run.0 += made.len as u64;
@@ -177,15 +184,16 @@ impl SendTask {
     }
 
     /// The time, if the next packets have a rate to keep; it costs something to ask.
-    fn paced_now(&self, count: usize) -> Instant {
-        let paced = self.batch.waiting()[..count].iter().any(|made| made.rate > 0.0);
+    fn paced_now(&self) -> Instant {
+        let paced = self.batch.waiting().iter().any(|made| made.rate > 0.0);
         if paced { Instant::now() } else { self.shared.started }
     }
 
     /// Completes requests that are done, in order.
     fn complete(&mut self) {
-        while let Some(active) = self.active.front_mut() {
-            if active.in_batch > 0 || !active.is_made() {
+        while let Some(active) = self.active.front() {
+            let is_made = active.is_planned() && (self.active.len() > 1 || self.plans.is_empty());
+            if active.in_batch > 0 || !is_made {
                 return;
             }
             let Some(mut active) = self.active.pop_front() else { return };
@@ -213,7 +221,10 @@ impl SendTask {
         self.batch.drop_waiting(|made| made.request == number);
         let active = &mut self.active[(number - self.first) as usize];
         active.in_batch = 0;
-        active.give_up(SendError::Transport(Arc::new(error)));
+        active.error.get_or_insert(SendError::Transport(Arc::new(error)));
+        if number + 1 == self.first + self.active.len() as u64 {
+            self.plans.clear();
+        }
         self.complete();
     }
 
@@ -235,21 +246,13 @@ impl SendTask {
 impl Active {
     fn new(request: Request) -> Self {
         let next_cnt = request.next_cnt;
-        Self {
-            request,
-            plans: VecDeque::new(),
-            next_heap: 0,
-            next_cnt,
-            bytes: 0,
-            in_batch: 0,
-            error: None,
-        }
+        Self { request, next_heap: 0, next_cnt, bytes: 0, in_batch: 0, error: None }
     }
 
     /// Plans the next heap, or all of them if they are interleaved.
-    fn plan_more(&mut self, packet_size: usize) {
+    fn plan_more(&mut self, plans: &mut VecDeque<(usize, Plan)>, packet_size: usize) {
         let interleaved = self.request.work.is_interleaved();
-        while self.error.is_none() && (self.plans.is_empty() || interleaved) {
+        while self.error.is_none() && (plans.is_empty() || interleaved) {
             let Some(heap) = self.request.work.heaps().get(self.next_heap) else { return };
             let at = self.next_heap;
             self.next_heap += 1;
@@ -259,21 +262,18 @@ impl Active {
                 cnt
             });
             match heap.heap.plan(cnt, packet_size) {
-                Ok(plan) => self.plans.push_back((at, plan)),
-                Err(error) => self.give_up(SendError::Encode(error)),
+                Ok(plan) => plans.push_back((at, plan)),
+                Err(error) => {
+                    plans.clear();
+                    self.error = Some(SendError::Encode(error));
+                }
             }
         }
     }
 
-    /// Whether all its packets were made.
-    fn is_made(&self) -> bool {
-        self.plans.is_empty()
-            && (self.error.is_some() || self.next_heap >= self.request.work.heaps().len())
-    }
-
-    fn give_up(&mut self, error: SendError) {
-        self.plans.clear();
-        self.error.get_or_insert(error);
+    /// Whether no more of its heaps will be planned.
+    fn is_planned(&self) -> bool {
+        self.error.is_some() || self.next_heap >= self.request.work.heaps().len()
     }
 }
 
