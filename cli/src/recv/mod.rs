@@ -27,7 +27,6 @@ pub(crate) use signals::Signals;
 
 use crate::endpoint::refuse_repeats;
 use session::drive;
-use signals::Signals;
 use sources::{About, Opened};
 use summary::Summary;
 
