@@ -230,7 +230,8 @@ fn adopted_sockets_may_block_and_are_left_alone() {
 fn what_cannot_be_is_refused_with_advice() {
     let address = "127.0.0.1:0".parse().unwrap();
     let refused = |config| TcpReader::listen(address, &config).unwrap_err().to_string();
-    assert_eq!(refused(TcpConfig::default().max_packet(0)), "max_packet must be at least 1 byte");
+    let nothing = refused(TcpConfig::default().max_packet(0));
+    assert_eq!(nothing, "the largest packet accepted must be at least 1 byte");
     let absurd = refused(TcpConfig::default().max_packet(usize::MAX));
     assert!(absurd.ends_with("lower max_packet"), "{absurd}");
 

@@ -33,7 +33,7 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
     }
     let mut heaps = Heaps::new(options)?;
     let destinations = Destinations::open(options)?;
-    let worker = Worker::builder().name("send").wait(options.sending.wait());
+    let worker = Worker::builder().name("send");
     let worker = options.sending.pin.into_iter().fold(worker, |worker, core| worker.pin(core));
     let worker = worker.start().context("cannot start the sending thread; look at --pin")?;
     let stream = SendStream::start(&worker, destinations, options.sending.config())

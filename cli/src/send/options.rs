@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use speadway::recv::WaitStrategy;
 use speadway::send::{
     DEFAULT_BURST_RATE_RATIO, DEFAULT_BURST_SIZE, DEFAULT_MAX_HEAPS, DEFAULT_MAX_PACKET_SIZE,
     Pacing, SendConfig,
@@ -261,21 +260,7 @@ impl Options {
     }
 }
 
-/// The time between bursts, in seconds, below which a sleep of a millisecond too long counts.
-const SHORT: f64 = 0.02;
-
 impl Sending {
-    /// How the sending thread waits. A worker that sleeps wakes up to a millisecond late, in which a
-    /// fast stream would fall behind for good: there it does not sleep.
-    pub(super) fn wait(&self) -> WaitStrategy {
-        let between = self.burst as f64 / (self.rate * 1e9 / 8.0);
-        if self.rate > 0.0 && !self.kernel_pacing && between < SHORT {
-            WaitStrategy::Spin
-        } else {
-            WaitStrategy::Sleep
-        }
-    }
-
     pub(super) fn config(&self) -> SendConfig {
         let pacing = if self.kernel_pacing { Pacing::Kernel } else { Pacing::Software };
         SendConfig::default()
