@@ -229,7 +229,7 @@ impl SendTask {
         self.batch.drop_waiting(|made| made.request == number);
         let active = &mut self.active[(number - self.first) as usize];
         active.in_batch = 0;
-        active.error.get_or_insert(SendError::Transport(Arc::new(error)));
+        active.error.get_or_insert_with(|| SendError::Transport(Arc::new(error)));
         if number + 1 == self.first + self.active.len() as u64 {
             self.plans.clear();
         }
