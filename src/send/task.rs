@@ -73,7 +73,7 @@ impl SendTask {
             transport,
             config,
             pacer,
-            active: VecDeque::new(),
+            active: VecDeque::with_capacity(BATCH + 1),
             plans: VecDeque::new(),
             first: 0,
             batch: Batch::default(),
@@ -93,9 +93,17 @@ impl SendTask {
         }
     }
 
-    /// Makes packets until the batch is full or nothing waits.
+    /// Makes packets until the batch is full or nothing waits. Only once the last batch has gone:
+    /// its memory is used again from the start then, and otherwise would grow with the stream.
     fn fill(&mut self, cx: &TaskCx<'_>) {
-        while self.batch.waiting().len() < BATCH && self.batch.bytes() < self.config.burst_size {
+        if !self.batch.waiting().is_empty() {
+            return;
+        }
+        // All that fits is offered at once, so that no lone packet is left for the next call.
+        let room = self.config.burst_size.saturating_sub(self.config.max_packet_size);
+        while self.batch.waiting().len() < BATCH
+            && (self.batch.bytes() == 0 || self.batch.bytes() <= room)
+        {
             if self.make_packet() {
                 continue;
             }
