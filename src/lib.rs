@@ -46,7 +46,8 @@
 //! turns items into typed values and back, and [`send`] is the way out.
 //!
 //! # What it is not
-//! Sending ([`send`], [`item`]) works but is young: its speed has not been measured beside others.
+//! Sending ([`send`], [`item`]) is young: it costs less than spead2's wheel does, but not yet as
+//! little as it should.
 //! There is no kernel bypass and no Python package. Linux is what it is made and tested for.
 //!
 //! # Features
