@@ -13,16 +13,20 @@
 //! section that found the obstacle, and whoever removes the obstacle does so under the mutex and
 //! wakes the parked afterwards. So no wake-up is lost.
 
+mod state;
+mod supply;
+
 use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
 use std::task::{Wake, Waker};
 use std::time::{Duration, Instant};
 
-use super::Chunk;
-use super::exchange::{Allocate, Allocation, Cx, ParkReason, Ready};
+pub use self::state::GroupStats;
+use self::state::{Member, State};
+pub(crate) use self::supply::MemberSupply;
+use super::exchange::{Allocate, Allocation, ParkReason, Ready};
 use super::layout::Division;
-use super::view::{ChunkView, Claims};
-use super::window::{Supplied, Supply};
+use super::window::Supplied;
 use crate::sync::{AtomicUsize, Mutex, MutexGuard, Ordering};
 
 /// What happens when the group's window has to move and a member still holds its oldest chunk.
@@ -63,70 +67,6 @@ pub(crate) struct Group {
     pending: AtomicUsize,
     /// Called by rings when there is space or a chunk again.
     waker: Waker,
-}
-
-struct State {
-    head: u64,
-    tail: u64,
-    slots: VecDeque<OpenChunk>,
-    /// Emptied slots, kept for their claim tables.
-    spare: Vec<OpenChunk>,
-    members: Vec<Member>,
-    /// What the members claim; those that promise to be disjoint claim nothing.
-    units: Option<Units>,
-    live: usize,
-    outbox: VecDeque<Chunk>,
-    allocating: bool,
-    publishing: bool,
-    /// Somebody looked for the publishing role while it was taken.
-    publish_again: bool,
-    started: bool,
-    /// No member will join any more.
-    closed: bool,
-    /// Nothing is opened or delivered any more.
-    ended: bool,
-    /// `ready` was told the end.
-    told: bool,
-    stats: GroupStats,
-}
-
-#[derive(Default)]
-struct OpenChunk {
-    chunk: Option<Chunk>,
-    claims: Claims,
-    opened: Option<Instant>,
-}
-
-struct Member {
-    head: u64,
-    live: bool,
-    parked: bool,
-    claims: bool,
-    /// When the member's readers were last found empty.
-    drained: Option<Instant>,
-    /// Both are there once the member is connected.
-    waker: Option<Waker>,
-    laggard: Option<Weak<dyn Laggard>>,
-}
-
-/// A group's own numbers; those of its members are in their streams' statistics.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct GroupStats {
-    /// Chunks opened.
-    pub chunks_opened: u64,
-    /// Chunk ids for which there was no memory.
-    pub chunks_refused: u64,
-    /// Chunks handed over.
-    pub chunks_delivered: u64,
-    /// Finished chunks that wait to be handed over.
-    pub backlog: usize,
-    /// The oldest chunk id that is open, or would be next.
-    pub head: u64,
-    /// The chunk id after the newest that is open.
-    pub tail: u64,
-    /// Members that have not ended.
-    pub live_members: usize,
 }
 
 /// A member as the others see it.
@@ -559,72 +499,6 @@ impl Drop for PublishRole<'_> {
     }
 }
 
-impl State {
-    fn slot(&mut self, id: u64) -> Option<&mut OpenChunk> {
-        let at = usize::try_from(id.checked_sub(self.head)?).ok()?;
-        self.slots.get_mut(at)
-    }
-
-    fn view(&mut self, id: u64, member: usize) -> Supplied {
-        let claims = self.members[member].claims;
-        let Some(slot) = self.slot(id) else { return Supplied::Missing };
-        match &mut slot.chunk {
-            Some(chunk) => Supplied::Open(ChunkView::new(chunk, claims.then_some(&slot.claims))),
-            None => Supplied::Missing,
-        }
-    }
-
-    fn park(&mut self, member: usize, reason: ParkReason) -> Supplied {
-        self.members[member].parked = true;
-        Supplied::Park(reason)
-    }
-
-    /// Takes in a chunk that was allocated for `id`; false if it is finished already.
-    fn insert(&mut self, id: u64, chunk: Option<Chunk>, now: Instant) -> bool {
-        if id < self.tail {
-            // The window jumped past `id` meanwhile. Nothing later was opened, because we held the
-            // role, so the order of ids is kept by handing it over right away.
-            self.stats.count(&chunk);
-            self.outbox.extend(chunk);
-            return false;
-        }
-        self.stats.count(&chunk);
-        let mut slot = self.spare.pop().unwrap_or_default();
-        slot.claims.reset(chunk.as_ref().map_or(0, |chunk| chunk.present().len()));
-        slot.chunk = chunk;
-        slot.opened = Some(now);
-        self.slots.push_back(slot);
-        self.tail += 1;
-        true
-    }
-
-    /// Moves the head to the smallest of the members' heads; true if it moved.
-    fn settle(&mut self) -> bool {
-        let heads = self.members.iter().filter(|m| m.live).map(|m| m.head);
-        // Without members everything is finished, and the next member starts behind it.
-        let target = heads.min().unwrap_or(self.tail);
-        let moved = target > self.head;
-        while self.head < target {
-            let Some(mut slot) = self.slots.pop_front() else { break };
-            self.outbox.extend(slot.chunk.take());
-            self.spare.push(slot);
-            self.head += 1;
-        }
-        self.head = self.head.max(target);
-        self.tail = self.tail.max(self.head);
-        moved
-    }
-}
-
-impl GroupStats {
-    fn count(&mut self, chunk: &Option<Chunk>) {
-        match chunk {
-            Some(_) => self.chunks_opened += 1,
-            None => self.chunks_refused += 1,
-        }
-    }
-}
-
 /// Locking whose holders leave consistent state behind even if a callback panics.
 trait LockIgnoringPoison<T: ?Sized> {
     fn lock_ignoring_poison(&self) -> MutexGuard<'_, T>;
@@ -633,65 +507,5 @@ trait LockIgnoringPoison<T: ?Sized> {
 impl<T> LockIgnoringPoison<T> for Mutex<T> {
     fn lock_ignoring_poison(&self) -> MutexGuard<'_, T> {
         self.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
-    }
-}
-
-/// The supply of a group member.
-pub(crate) struct MemberSupply {
-    group: Arc<Group>,
-    member: usize,
-    stream_id: u64,
-    /// What was released since the group was last told: (chunk id, units made present).
-    left: Vec<(u64, u64)>,
-}
-
-impl MemberSupply {
-    pub(crate) fn new(group: Arc<Group>, member: usize, stream_id: u64, window: usize) -> Self {
-        Self { group, member, stream_id, left: Vec::with_capacity(window) }
-    }
-}
-
-impl Supply for MemberSupply {
-    fn open(&mut self, id: u64, cx: &Cx<'_>) -> Supplied {
-        self.group.get(self.member, id, self.stream_id, cx.now)
-    }
-
-    fn release(&mut self, id: u64, units: u64) {
-        self.left.push((id, units));
-    }
-
-    fn head_moved(&mut self, head: u64, _cx: &Cx<'_>) {
-        self.group.head_moved(self.member, head, self.stream_id, &mut self.left);
-    }
-
-    fn drain(&mut self, _cx: &Cx<'_>) -> Result<(), ParkReason> {
-        // What is finished belongs to the group; whoever has the role hands it over.
-        if self.group.pending.load(Ordering::Relaxed) > 0 {
-            self.group.publish();
-        }
-        Ok(())
-    }
-
-    fn has_backlog(&self) -> bool {
-        false
-    }
-
-    fn end(&mut self, _cx: &Cx<'_>) {
-        self.group.leave(self.member);
-    }
-
-    fn abandon(&mut self, _cx: &Cx<'_>) {
-        // What the member filled is the group's, and the others' data is in the same chunks.
-        self.group.leave(self.member);
-    }
-
-    fn expired(
-        &mut self,
-        cx: &Cx<'_>,
-        _head: u64,
-        _oldest: Option<Instant>,
-        drained: bool,
-    ) -> Option<u64> {
-        self.group.expired(self.member, cx.now, drained)
     }
 }

@@ -1,0 +1,69 @@
+//! The supply of a member's window.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::Group;
+use crate::chunk::exchange::{Cx, ParkReason};
+use crate::chunk::window::{Supplied, Supply};
+use crate::sync::Ordering;
+
+/// The supply of a group member.
+pub(crate) struct MemberSupply {
+    group: Arc<Group>,
+    member: usize,
+    stream_id: u64,
+    /// What was released since the group was last told: (chunk id, units made present).
+    left: Vec<(u64, u64)>,
+}
+
+impl MemberSupply {
+    pub(crate) fn new(group: Arc<Group>, member: usize, stream_id: u64, window: usize) -> Self {
+        Self { group, member, stream_id, left: Vec::with_capacity(window) }
+    }
+}
+
+impl Supply for MemberSupply {
+    fn open(&mut self, id: u64, cx: &Cx<'_>) -> Supplied {
+        self.group.get(self.member, id, self.stream_id, cx.now)
+    }
+
+    fn release(&mut self, id: u64, units: u64) {
+        self.left.push((id, units));
+    }
+
+    fn head_moved(&mut self, head: u64, _cx: &Cx<'_>) {
+        self.group.head_moved(self.member, head, self.stream_id, &mut self.left);
+    }
+
+    fn drain(&mut self, _cx: &Cx<'_>) -> Result<(), ParkReason> {
+        // What is finished belongs to the group; whoever has the role hands it over.
+        if self.group.pending.load(Ordering::Relaxed) > 0 {
+            self.group.publish();
+        }
+        Ok(())
+    }
+
+    fn has_backlog(&self) -> bool {
+        false
+    }
+
+    fn end(&mut self, _cx: &Cx<'_>) {
+        self.group.leave(self.member);
+    }
+
+    fn abandon(&mut self, _cx: &Cx<'_>) {
+        // What the member filled is the group's, and the others' data is in the same chunks.
+        self.group.leave(self.member);
+    }
+
+    fn expired(
+        &mut self,
+        cx: &Cx<'_>,
+        _head: u64,
+        _oldest: Option<Instant>,
+        drained: bool,
+    ) -> Option<u64> {
+        self.group.expired(self.member, cx.now, drained)
+    }
+}
