@@ -23,6 +23,8 @@ pub(crate) struct Batch {
     sent: usize,
     /// The bytes of the others.
     bytes: usize,
+    /// Whether a packet of the batch has a rate to keep.
+    paced: bool,
 }
 
 /// One packet.
@@ -52,6 +54,11 @@ impl Batch {
         self.bytes
     }
 
+    /// Whether a packet of the batch has a rate to keep.
+    pub(crate) fn is_paced(&self) -> bool {
+        self.paced
+    }
+
     /// Forgets packets that were sent.
     pub(crate) fn advance(&mut self, sent: usize) {
         self.bytes -= self.waiting()[..sent].iter().map(|made| made.len).sum::<usize>();
@@ -66,6 +73,7 @@ impl Batch {
         self.scratch.clear();
         self.sent = 0;
         self.bytes = 0;
+        self.paced = false;
     }
 
     /// Drops packets of heaps that will not be sent any further.
@@ -123,6 +131,7 @@ impl Batch {
         let header = header..self.scratch.len();
         let len = header.len() + if pieces > 0 { payload.len() } else { 0 };
         self.bytes += len;
+        self.paced |= rate > 0.0;
         self.packets.push(Made {
             request,
             heap: heap_number,

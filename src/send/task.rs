@@ -102,7 +102,7 @@ impl SendTask {
         // All that fits is offered at once, so that no lone packet is left for the next call.
         let room = self.config.burst_size.saturating_sub(self.config.max_packet_size);
         while self.batch.waiting().len() < BATCH
-            && (self.batch.bytes() == 0 || self.batch.bytes() <= room)
+            && (!self.batch.is_paced() || self.batch.bytes() <= room)
         {
             if self.make_packet() {
                 continue;
@@ -150,7 +150,8 @@ impl SendTask {
         let now = self.paced_now();
         let (active, first) = (&self.active, self.first);
         let transport = &mut self.transport;
-        let limit = self.config.burst_size.max(1);
+        // Bursts are for the clock; without a rate to keep, the fewer calls the better.
+        let limit = if self.batch.is_paced() { self.config.burst_size.max(1) } else { usize::MAX };
         let sent = self
             .batch
             .offer(
