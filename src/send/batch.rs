@@ -15,7 +15,7 @@ const PIECES: usize = 4;
 
 /// Packets that were made but not sent yet. They name their payload by heap and piece, so that
 /// they can wait while the queue moves on.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Batch {
     scratch: Vec<u8>,
     packets: Vec<Made>,
@@ -43,7 +43,21 @@ pub(crate) struct Made {
     pieces: usize,
 }
 
+/// What packets usually need of the scratch: a header with a dozen item pointers.
+const USUAL_HEADER: usize = 136;
+
 impl Batch {
+    /// An empty batch with room for a full one, so that sending need not allocate later.
+    pub(crate) fn new() -> Self {
+        Self {
+            scratch: Vec::with_capacity(BATCH * USUAL_HEADER),
+            packets: Vec::with_capacity(BATCH),
+            sent: 0,
+            bytes: 0,
+            paced: false,
+        }
+    }
+
     /// Packets that are still to be sent.
     pub(crate) fn waiting(&self) -> &[Made] {
         &self.packets[self.sent..]

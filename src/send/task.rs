@@ -76,7 +76,7 @@ impl SendTask {
             active: VecDeque::with_capacity(BATCH + 1),
             plans: VecDeque::new(),
             first: 0,
-            batch: Batch::default(),
+            batch: Batch::new(),
             attached: false,
             watches: false,
             maybe_writable: true,
