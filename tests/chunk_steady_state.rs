@@ -1,40 +1,14 @@
 //! In its stride the way from packets to chunks asks the global allocator for nothing, on any thread.
 
-#![allow(unsafe_code)] // a global allocator cannot be written without
-
+mod counting;
 mod threads;
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicUsize, Ordering};
-
+use counting::{assert_counting, calls_so_far};
 use speadway::chunk::{Chunk, ChunkPool, Eviction, RingPolicy};
 use speadway::recv::readers::MemoryReader;
 use speadway::recv::{Group, Member, Stream, Worker};
 use speadway::ring::Ring;
 use threads::{HEAPS_PER_CHUNK, bounded, check, heaps, layout};
-
-static CALLS: AtomicUsize = AtomicUsize::new(0);
-
-/// The system's allocator, counting the calls of all threads.
-struct Counting;
-
-// SAFETY: every call is passed on as it is to the system's allocator.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        CALLS.fetch_add(1, Ordering::SeqCst);
-        // SAFETY: the caller's promise is the same.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
-        CALLS.fetch_add(1, Ordering::SeqCst);
-        // SAFETY: the caller's promise is the same.
-        unsafe { System.dealloc(ptr, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 /// Everything has met everything else by then: each chunk each thread, each waiter its place.
 const WARM_UP: u64 = 200;
@@ -55,9 +29,9 @@ fn calls(ring: &Ring<Chunk>, members: usize) -> usize {
         }
     };
     take(WARM_UP);
-    let before = CALLS.load(Ordering::SeqCst);
+    let before = calls_so_far();
     take(CHUNKS - TAIL);
-    let made = CALLS.load(Ordering::SeqCst) - before;
+    let made = calls_so_far() - before;
     take(CHUNKS);
     assert!(ring.pop().is_err());
     made
@@ -82,9 +56,7 @@ fn pool_and_ring(members: usize) -> (ChunkPool, Ring<Chunk>) {
 /// One test, as the count is of the whole process.
 #[test]
 fn chunks_are_filled_without_allocating() {
-    let before = CALLS.load(Ordering::SeqCst);
-    drop(std::hint::black_box(Box::new(1)));
-    assert!(CALLS.load(Ordering::SeqCst) >= before + 2, "the counter counts");
+    assert_counting();
     bounded(|| {
         let worker = Worker::new().unwrap();
         let (pool, ring) = pool_and_ring(0);

@@ -1,57 +1,31 @@
 //! In its stride a send stream asks the global allocator for nothing, on any thread.
 
-#![allow(unsafe_code)] // a global allocator cannot be written without
+mod counting;
 
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::net::UdpSocket;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
+use counting::{assert_counting, calls_so_far};
 use speadway::net::UdpSendConfig;
 use speadway::recv::Worker;
 use speadway::send::transport::UdpTransport;
 use speadway::send::{GroupMode, Heap, HeapRef, SendConfig, SendStream};
 use speadway::wire::Flavour;
 
-static CALLS: AtomicUsize = AtomicUsize::new(0);
-
-/// The system's allocator, counting the calls of all threads.
-struct Counting;
-
-// SAFETY: every call is passed on as it is to the system's allocator.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        CALLS.fetch_add(1, Ordering::SeqCst);
-        // SAFETY: the caller's promise is the same.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
-        CALLS.fetch_add(1, Ordering::SeqCst);
-        // SAFETY: the caller's promise is the same.
-        unsafe { System.dealloc(ptr, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
 const ROUNDS: usize = 500;
 
 /// The calls of all threads while `work` is done so many times, after a warm-up.
 fn calls(mut work: impl FnMut()) -> usize {
     (0..ROUNDS).for_each(|_| work());
-    let before = CALLS.load(Ordering::SeqCst);
+    let before = calls_so_far();
     (0..ROUNDS).for_each(|_| work());
-    CALLS.load(Ordering::SeqCst) - before
+    calls_so_far() - before
 }
 
 /// One test, as the count is of the whole process.
 #[test]
 fn heaps_are_sent_without_allocating() {
-    let before = CALLS.load(Ordering::SeqCst);
-    drop(std::hint::black_box(Box::new(1)));
-    assert!(CALLS.load(Ordering::SeqCst) >= before + 2, "the counter counts");
+    assert_counting();
 
     let unread = UdpSocket::bind("127.0.0.1:0").unwrap();
     let to = unread.local_addr().unwrap();
