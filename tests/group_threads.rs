@@ -389,7 +389,7 @@ fn a_panic_in_a_callback_ends_its_stream_only() {
                     group
                         .wait()
                         .into_iter()
-                        .zip(group.members().iter().map(Stream::stats))
+                        .zip(group.members().iter().map(|member| member.stats()))
                         .collect()
                 };
                 let failed = ended.iter().filter(|end| matches!(end.0, End::Failed(_))).count();

@@ -9,7 +9,7 @@ use common::{NUMBER, SAMPLES, heap, samples, stop, stream};
 use speadway::chunk::{ParkReason, WhenFull};
 use speadway::heap::{Heap, HeapOutcome, HeapStatus, ItemKind, PacketDiscard};
 use speadway::memory::{HeapAllocator, HugePages, MapOptions, MemoryPool, MmapAllocator};
-use speadway::recv::readers::MemoryReader;
+use speadway::recv::readers::{InprocQueue, InprocReader, MemoryReader};
 use speadway::recv::{End, HeapStreamBuilder, Stream, StreamConfig, StreamStats, Worker};
 use speadway::ring::Ring;
 use speadway::wire::{Flavour, ItemPointer, ids};
@@ -218,4 +218,41 @@ fn finishing_delivers_what_was_received() {
     }
     assert_eq!(stream.wait(), End::Finished);
     assert_eq!(stream.stats().discarded(PacketDiscard::AfterStop), 0);
+}
+
+#[test]
+fn the_first_reader_to_end_ends_the_stream_if_asked_to() {
+    let queue = InprocQueue::new();
+    let ring = Ring::new(8).unwrap();
+    let stream = Stream::heaps()
+        .config(StreamConfig::default().end_with_first_reader(true))
+        .ring(&ring, WhenFull::Wait)
+        .reader(InprocReader::new(&queue))
+        .start(&Worker::new().unwrap())
+        .unwrap();
+    // A handle that outlives nothing: the stream goes on when it is dropped.
+    stream.handle().add_reader(MemoryReader::new(stream_of(2))).unwrap();
+    assert_eq!(ring.iter().count(), 2);
+    assert_eq!(stream.wait(), End::Finished);
+    assert!(!queue.is_stopped());
+}
+
+#[test]
+fn memory_is_one_batch_however_often_its_stream_waits() {
+    let ring = Ring::new(1).unwrap();
+    let stream = Stream::heaps()
+        .ring(&ring, WhenFull::Wait)
+        .reader(MemoryReader::new(stream_of(600)))
+        .start(&Worker::new().unwrap())
+        .unwrap();
+    assert_eq!(ring.iter().count(), 600);
+    assert_eq!(stream.wait(), End::Finished);
+    let stats = stream.stats();
+    assert_eq!((stats.batches, stats.max_batch), (1, 600));
+    assert!(stats.parks(ParkReason::DataRing) > 0);
+}
+
+/// Heaps of one packet each.
+fn stream_of(heaps: u64) -> Vec<u8> {
+    stream(heaps, 100, 1472)
 }

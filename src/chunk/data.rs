@@ -1,5 +1,6 @@
 //! The chunk: a large buffer that collects the payload of many heaps.
 
+use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
@@ -35,6 +36,7 @@ pub(crate) struct Body {
     extra: Buffer,
     units_present: u64,
     contributions: Vec<Contribution>,
+    tag: Option<Box<dyn Any + Send + Sync>>,
 }
 
 /// How much of a chunk one stream contributed.
@@ -60,6 +62,7 @@ impl Chunk {
             extra,
             units_present: 0,
             contributions: Vec::new(),
+            tag: None,
         };
         Self { body: Some(Box::new(body)), home: None }
     }
@@ -130,6 +133,32 @@ impl Chunk {
     #[must_use]
     pub fn contributions(&self) -> &[Contribution] {
         &self.body().contributions
+    }
+
+    /// Hangs something of the user's on the chunk (a device's handle, an object of Python's), which
+    /// stays with it through pools, windows and rings. Gives back what hung there before.
+    ///
+    /// ```
+    /// use speadway::chunk::{Chunk, ChunkPool};
+    /// let pool = ChunkPool::new(1)?;
+    /// let mut chunk = Chunk::zeroed(4096, 1, 0)?;
+    /// chunk.set_tag(Some(Box::new("a device's memory")));
+    /// pool.add(chunk)?;
+    /// let chunk = pool.try_take().expect("it was added");
+    /// assert_eq!(chunk.tag().and_then(|tag| tag.downcast_ref()), Some(&"a device's memory"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn set_tag(
+        &mut self,
+        tag: Option<Box<dyn Any + Send + Sync>>,
+    ) -> Option<Box<dyn Any + Send + Sync>> {
+        std::mem::replace(&mut self.body_mut().tag, tag)
+    }
+
+    /// What hangs on the chunk.
+    #[must_use]
+    pub fn tag(&self) -> Option<&(dyn Any + Send + Sync)> {
+        self.body().tag.as_deref()
     }
 
     /// Takes the chunk out of its pool for good: it will be freed when dropped, and the pool may

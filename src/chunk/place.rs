@@ -96,6 +96,9 @@ pub trait Place: Send {
 
     /// Where this heap goes.
     fn place(&mut self, heap: &mut HeapContext<'_>) -> Option<Placement>;
+
+    /// A batch of packets has been dealt with: for placements that count and publish now and then.
+    fn end_batch(&mut self) {}
 }
 
 impl<F> Place for F

@@ -289,6 +289,10 @@ impl<S: Supply> Sink for ChunkSink<S> {
         self.window.supply().abandon(cx);
     }
 
+    fn end_batch(&mut self) {
+        self.place.end_batch();
+    }
+
     fn tick(&mut self, cx: &Cx<'_>, drained: bool) {
         self.window.expire(cx, drained);
     }

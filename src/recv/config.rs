@@ -4,6 +4,8 @@ use std::fmt;
 use std::time::Duration;
 
 use super::engine::Rules;
+use super::reader::Reader;
+use super::task::Sources;
 use crate::wire::BugCompat;
 
 /// Heaps under assembly per substream, as in the reference.
@@ -38,6 +40,7 @@ pub struct StreamConfig {
     pub(crate) bug_compat: BugCompat,
     pub(crate) stream_id: u64,
     pub(crate) quantum: usize,
+    pub(crate) end_with_first_reader: bool,
 }
 
 impl Default for StreamConfig {
@@ -52,6 +55,7 @@ impl Default for StreamConfig {
             bug_compat: BugCompat::NONE,
             stream_id: 0,
             quantum: DEFAULT_QUANTUM,
+            end_with_first_reader: false,
         }
     }
 }
@@ -112,6 +116,19 @@ impl StreamConfig {
     pub fn quantum(mut self, batches: usize) -> Self {
         self.quantum = batches;
         self
+    }
+
+    /// Whether the stream ends with the first of its readers that ends (no: with the last). The
+    /// reference does so.
+    pub fn end_with_first_reader(mut self, first: bool) -> Self {
+        self.end_with_first_reader = first;
+        self
+    }
+
+    /// What a stream with this configuration reads.
+    pub(crate) fn sources(&self, readers: Vec<Box<dyn Reader>>) -> Sources {
+        let Self { quantum, end_with_first_reader, .. } = *self;
+        Sources { readers, quantum, end_with_first_reader }
     }
 
     pub(crate) fn rules(&self) -> Result<Rules, ConfigError> {

@@ -57,6 +57,9 @@ pub(crate) trait Sink: Send {
     /// The user stopped the stream: what was not delivered is dropped, and nothing will follow.
     fn abandon(&mut self, cx: &Cx<'_>);
 
+    /// A batch of packets has been offered.
+    fn end_batch(&mut self) {}
+
     /// Time has passed. `drained` says that all readers were found empty just now.
     fn tick(&mut self, cx: &Cx<'_>, drained: bool);
 

@@ -153,7 +153,7 @@ impl Group {
     /// Waits until all members have ended. The last chunks may still be on their way to the
     /// consumer, who sees the end after them.
     pub fn wait(&self) -> Vec<End> {
-        self.members.iter().map(Stream::wait).collect()
+        self.members.iter().map(|member| member.wait()).collect()
     }
 
     /// The group's own counters; for those of its members see [`Stream::stats`].
@@ -283,7 +283,7 @@ fn prepare(
             return Err(error);
         }
     };
-    let Parts { engine, readers, quantum } = parts;
+    let Parts { engine, sources } = parts;
     let shared = Arc::new(Shared::new(engine, counters));
     let flag = worker.task_waker();
     let waker = Waker::from(Arc::clone(&flag));
@@ -291,8 +291,8 @@ fn prepare(
     let laggard: Arc<dyn Laggard> = Arc::clone(&shared) as _;
     core.connect(number, waker, Arc::downgrade(&laggard));
     Ok(move || {
-        let count = readers.len();
-        let task = StreamTask::new(Arc::clone(&shared), readers, quantum, max_age);
+        let count = sources.readers.len();
+        let task = StreamTask::new(Arc::clone(&shared), sources, max_age);
         worker.add(Box::new(task), flag);
         Stream::new(shared, &worker, count)
     })

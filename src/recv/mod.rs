@@ -34,7 +34,7 @@ pub use group::{Group, GroupBuilder, Member};
 pub use reader::{Inlet, ReadState, Reader, Watch};
 pub(crate) use stats::Counter;
 pub use stats::StreamStats;
-pub use stream::{ChunkStreamBuilder, HeapStreamBuilder, Stream};
+pub use stream::{ChunkStreamBuilder, HeapStreamBuilder, Stream, StreamHandle};
 pub use task::End;
 pub(crate) use worker::{Polled, Task, TaskCx, on_worker};
 pub use worker::{WaitStrategy, Worker, WorkerBuilder};

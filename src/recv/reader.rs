@@ -73,6 +73,8 @@ impl<R: Reader + ?Sized> Reader for Box<R> {
 pub enum ReadState {
     /// A batch was delivered; there may be more.
     Batch,
+    /// A part of a batch was delivered, and more follows when others had their turn.
+    Partial,
     /// Nothing is there now. The reader is read again when its descriptor becomes readable, or
     /// when the inlet's waker is called.
     Empty,

@@ -1,7 +1,9 @@
 //! Streams: how they are built, and the handle to a running one.
 
 use std::fmt;
+use std::ops::Deref;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Waker;
 use std::time::Duration;
 
@@ -11,7 +13,7 @@ use super::engine::{Engine, Sink};
 use super::heap_sink::{HeapOptions, HeapSink};
 use super::reader::Reader;
 use super::stats::{Counters, StreamStats};
-use super::task::{End, Shared, StreamControl, StreamTask};
+use super::task::{End, Shared, Sources, StreamControl, StreamTask};
 use super::worker::{MAX_READERS, Worker};
 use crate::chunk::{
     Allocate, Chunk, ChunkPool, JumpGuard, Lone, Place, Ready, RingPolicy, RingReady, Supply,
@@ -23,12 +25,19 @@ use crate::ring::Ring;
 
 /// A running stream.
 ///
-/// Dropping the handle stops the stream; see [`stop`](Self::stop).
+/// Dropping it stops the stream; see [`StreamHandle::stop`], and the other methods there.
 pub struct Stream {
+    handle: StreamHandle,
+}
+
+/// Another way to a running stream: it is as good as the [`Stream`] but does not stop it when
+/// dropped. Clones are handles of the same stream.
+#[derive(Clone)]
+pub struct StreamHandle {
     control: Arc<dyn StreamControl>,
     /// Keeps the worker's thread alive.
     worker: Worker,
-    readers: usize,
+    readers: Arc<AtomicUsize>,
 }
 
 impl Stream {
@@ -55,9 +64,26 @@ impl Stream {
     }
 
     pub(crate) fn new(control: Arc<dyn StreamControl>, worker: &Worker, readers: usize) -> Self {
-        Self { control, worker: worker.clone(), readers }
+        let readers = Arc::new(AtomicUsize::new(readers));
+        Self { handle: StreamHandle { control, worker: worker.clone(), readers } }
     }
 
+    /// A handle that may outlive this one, and does not stop the stream when it is dropped.
+    #[must_use]
+    pub fn handle(&self) -> StreamHandle {
+        self.handle.clone()
+    }
+}
+
+impl Deref for Stream {
+    type Target = StreamHandle;
+
+    fn deref(&self) -> &StreamHandle {
+        &self.handle
+    }
+}
+
+impl StreamHandle {
     /// Ends the stream at once: nothing new is delivered, and what is in flight is dropped in this
     /// thread. Returns when the stream has ended, which takes a quantum at most; called from a
     /// callback on a worker it is a request that returns at once. May be called again.
@@ -101,11 +127,11 @@ impl Stream {
     ///
     /// # Errors
     /// If the stream has 4096 readers.
-    pub fn add_reader(&mut self, reader: impl Reader + 'static) -> Result<(), ConfigError> {
-        if self.readers >= MAX_READERS {
-            return Err(ConfigError::TooManyReaders);
-        }
-        self.readers += 1;
+    pub fn add_reader(&self, reader: impl Reader + 'static) -> Result<(), ConfigError> {
+        let another = |count| (count < MAX_READERS).then_some(count + 1);
+        self.readers
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, another)
+            .map_err(|_| ConfigError::TooManyReaders)?;
         self.control.add_reader(Box::new(reader));
         Ok(())
     }
@@ -124,6 +150,12 @@ impl Drop for Stream {
 }
 
 impl fmt::Debug for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.handle.fmt(f)
+    }
+}
+
+impl fmt::Debug for StreamHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Stream").field("end", &self.end()).finish_non_exhaustive()
     }
@@ -144,8 +176,7 @@ pub(crate) struct ChunkStreamOptions {
 /// What a stream's task is made of.
 pub(crate) struct Parts<S: Sink> {
     pub(crate) engine: Engine<S>,
-    pub(crate) readers: Vec<Box<dyn Reader>>,
-    pub(crate) quantum: usize,
+    pub(crate) sources: Sources,
 }
 
 impl ChunkStreamOptions {
@@ -201,7 +232,7 @@ impl ChunkStreamOptions {
             Arc::clone(counters),
         );
         let engine = Engine::new(rules, sink, Arc::clone(counters));
-        Ok(Parts { engine, readers: self.readers, quantum: self.config.quantum })
+        Ok(Parts { engine, sources: self.config.sources(self.readers) })
     }
 }
 
@@ -435,7 +466,7 @@ impl HeapStreamBuilder {
         let counters = Arc::new(Counters::default());
         let sink = HeapSink::new(self.allocator, ready, options, Arc::clone(&counters));
         let engine = Engine::new(rules, sink, Arc::clone(&counters));
-        let parts = Parts { engine, readers: self.readers, quantum: self.config.quantum };
+        let parts = Parts { engine, sources: self.config.sources(self.readers) };
         Ok(launch(worker, parts, counters, None))
     }
 }
@@ -447,12 +478,12 @@ fn launch<S: Sink + 'static>(
     counters: Arc<Counters>,
     max_age: Option<Duration>,
 ) -> Stream {
-    let Parts { engine, readers, quantum } = parts;
+    let Parts { engine, sources } = parts;
     let shared = Arc::new(Shared::new(engine, counters));
-    let count = readers.len();
+    let count = sources.readers.len();
     let waker = worker.task_waker();
     shared.set_waker(Waker::from(Arc::clone(&waker)));
-    let task = StreamTask::new(Arc::clone(&shared), readers, quantum, max_age);
+    let task = StreamTask::new(Arc::clone(&shared), sources, max_age);
     worker.add(Box::new(task), waker);
     Stream::new(shared, worker, count)
 }

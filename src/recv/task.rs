@@ -171,6 +171,15 @@ impl<S: Sink> StreamControl for Shared<S> {
     }
 }
 
+/// What a stream reads, and how.
+pub(crate) struct Sources {
+    pub(crate) readers: Vec<Box<dyn Reader>>,
+    /// Batches that are read before others have their turn.
+    pub(crate) quantum: usize,
+    /// Whether the stream ends with the first of its readers that ends, not the last.
+    pub(crate) end_with_first_reader: bool,
+}
+
 /// The task that a worker runs for a stream.
 pub(crate) struct StreamTask<S: Sink> {
     shared: Arc<Shared<S>>,
@@ -179,6 +188,7 @@ pub(crate) struct StreamTask<S: Sink> {
     next: usize,
     quantum: usize,
     max_age: Option<Duration>,
+    end_with_first_reader: bool,
     parked: Option<Park>,
     /// Whether the reader whose turn it is holds packets that the stream could not take.
     holding: bool,
@@ -212,22 +222,21 @@ struct Source {
     /// Whether it waits on a descriptor; otherwise any wake-up may be for it.
     watches: bool,
     attached: bool,
+    /// Packets so far in a batch that goes on.
+    batch: u64,
     log_limit: LogLimit,
 }
 
 impl<S: Sink> StreamTask<S> {
-    pub(crate) fn new(
-        shared: Arc<Shared<S>>,
-        readers: Vec<Box<dyn Reader>>,
-        quantum: usize,
-        max_age: Option<Duration>,
-    ) -> Self {
+    pub(crate) fn new(shared: Arc<Shared<S>>, sources: Sources, max_age: Option<Duration>) -> Self {
+        let Sources { readers, quantum, end_with_first_reader } = sources;
         Self {
             shared,
             readers: readers.into_iter().map(|reader| Some(Source::new(reader))).collect(),
             next: 0,
             quantum,
             max_age,
+            end_with_first_reader,
             parked: None,
             holding: false,
             stuck: false,
@@ -283,15 +292,17 @@ impl<S: Sink> StreamTask<S> {
         for _ in 0..self.quantum {
             let Some(at) = self.pick() else { return self.idle() };
             let state = self.read_from(at, engine, cx);
-            if let Turn::Parked(reason) = self.digest(at, state, engine, cx) {
-                // The engine has begun this reader's packet: nobody else's may come before it.
-                self.next = at;
-                self.holding = true;
-                return Turn::Parked(reason);
-            }
-            self.holding = false;
-            if engine.is_stopped() {
-                return Turn::Ended;
+            let turn = self.digest(at, state, engine, cx);
+            self.holding = matches!(turn, Turn::Parked(_));
+            match turn {
+                Turn::Parked(_) => {
+                    // The engine has begun this reader's packet: nobody else's may come before it.
+                    self.next = at;
+                    return turn;
+                }
+                Turn::Ended => return turn,
+                Turn::More | Turn::Drained if engine.is_stopped() => return Turn::Ended,
+                Turn::More | Turn::Drained => {}
             }
             // Others may have asked for a flush meanwhile; they wait for at most a batch.
             engine.serve();
@@ -351,10 +362,13 @@ impl<S: Sink> StreamTask<S> {
         let ecx = Cx { waker: cx.waker, now: cx.now };
         let mut inlet = Inlet::new(&mut **engine, ecx, watch);
         let state = source.reader.read(&mut inlet);
-        let packets = inlet.packets();
-        let counters = engine.counters();
-        counters.batches.add(1);
-        counters.max_batch.raise(packets);
+        source.batch += inlet.packets();
+        if !matches!(state, ReadState::Partial | ReadState::Parked(_)) {
+            let packets = std::mem::take(&mut source.batch);
+            engine.counters().batches.add(1);
+            engine.counters().max_batch.raise(packets);
+            engine.sink().end_batch();
+        }
         state
     }
 
@@ -368,7 +382,7 @@ impl<S: Sink> StreamTask<S> {
     ) -> Turn {
         let Some(source) = &mut self.readers[at] else { return Turn::More };
         match state {
-            ReadState::Batch => {}
+            ReadState::Batch | ReadState::Partial => {}
             ReadState::Empty => {
                 source.maybe_readable = false;
                 self.note_kernel_drops(engine, false);
@@ -384,6 +398,9 @@ impl<S: Sink> StreamTask<S> {
             ReadState::End => {
                 self.close(at, cx);
                 self.note_kernel_drops(engine, false);
+                if self.end_with_first_reader {
+                    return Turn::Ended;
+                }
             }
             ReadState::Failed(error) => {
                 engine.counters().reader_errors.add(1);
@@ -392,6 +409,9 @@ impl<S: Sink> StreamTask<S> {
                 self.failure = Some(failure);
                 self.close(at, cx);
                 self.note_kernel_drops(engine, false);
+                if self.end_with_first_reader {
+                    return Turn::Ended;
+                }
             }
         }
         Turn::More
@@ -478,6 +498,7 @@ impl Source {
             maybe_readable: true,
             watches: false,
             attached: false,
+            batch: 0,
             log_limit: LogLimit::default(),
         }
     }

@@ -70,7 +70,7 @@ impl Receiving {
     fn finish(&self) {
         match self {
             Self::Group(group) => group.finish(),
-            Self::Streams(streams) => streams.iter().for_each(Stream::finish),
+            Self::Streams(streams) => streams.iter().for_each(|stream| stream.finish()),
         }
     }
 
@@ -78,13 +78,13 @@ impl Receiving {
     fn stop(&self) {
         match self {
             Self::Group(group) => group.stop(),
-            Self::Streams(streams) => streams.iter().for_each(Stream::stop),
+            Self::Streams(streams) => streams.iter().for_each(|stream| stream.stop()),
         }
     }
 
     /// Waits for all streams to end, and says how they did.
     pub(super) fn wait(&self) -> Vec<End> {
-        self.streams().iter().map(Stream::wait).collect()
+        self.streams().iter().map(|stream| stream.wait()).collect()
     }
 }
 

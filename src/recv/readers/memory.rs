@@ -6,12 +6,12 @@ use crate::heap::Origin;
 use crate::recv::{Flow, Inlet, ReadState, Reader, Watch};
 
 /// Packets that are delivered before others on the worker have their turn.
-const BATCH: usize = 256;
+const PART: usize = 256;
 
 /// Reads packets that lie one after the other in memory, then ends. What is no packet ends it too,
 /// since the next one cannot be found; it has been counted.
 ///
-/// It loses nothing: what the stream cannot take waits.
+/// It loses nothing: what the stream cannot take waits. All the memory counts as one batch.
 #[derive(Debug)]
 pub struct MemoryReader<B> {
     bytes: B,
@@ -32,7 +32,7 @@ impl<B: AsRef<[u8]> + Send> Reader for MemoryReader<B> {
 
     fn read(&mut self, inlet: &mut Inlet<'_>) -> ReadState {
         let bytes = self.bytes.as_ref();
-        for _ in 0..BATCH {
+        for _ in 0..PART {
             if self.at >= bytes.len() {
                 return ReadState::End;
             }
@@ -42,7 +42,7 @@ impl<B: AsRef<[u8]> + Send> Reader for MemoryReader<B> {
                 Err(_) => return ReadState::End,
             }
         }
-        ReadState::Batch
+        ReadState::Partial
     }
 
     fn describe(&self) -> String {
