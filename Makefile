@@ -14,7 +14,8 @@ TESTS ?=
 
 VENV := .venv
 VENV_STAMP := $(VENV)/.stamp
-PEER_REQUIREMENTS := tests/peer/requirements.txt
+PEER_REQUIREMENTS := python/tests/requirements.txt
+WHEELS := target/wheels
 # The interpreter with the packages that the tests play against. Set it to bring your own.
 SPEADWAY_PEER_PYTHON ?= $(abspath $(VENV)/bin/python)
 export SPEADWAY_PEER_PYTHON
@@ -24,9 +25,20 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: test
-test: venv model ## Run every test that needs no privileges: unit, integration, peer, doc, models
+test: venv model test-python ## Run every test that needs no privileges: Rust, peer, doc, models, Python
 	$(CARGO) test $(CARGO_FLAGS) --workspace --all-targets -- $(TESTS)
 	$(CARGO) test $(CARGO_FLAGS) --workspace --doc -- $(TESTS)
+
+.PHONY: python
+python: venv ## Build the wheel and install it beside the peer
+	rm -rf $(WHEELS)
+	$(SPEADWAY_PEER_PYTHON) -m maturin build --release $(CARGO_FLAGS) --out $(WHEELS)
+	$(SPEADWAY_PEER_PYTHON) -m pip install --quiet --disable-pip-version-check \
+		--no-deps --force-reinstall $(WHEELS)/*.whl
+
+.PHONY: test-python
+test-python: python ## Run the tests of the Python package
+	$(SPEADWAY_PEER_PYTHON) -m pytest -q -k "$(TESTS)"
 
 .PHONY: model
 model: ## Check the lock-free parts under every interleaving (loom)

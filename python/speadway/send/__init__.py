@@ -1,0 +1,1 @@
+"""Send SPEAD streams."""

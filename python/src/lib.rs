@@ -1,0 +1,40 @@
+//! The extension module of the Python package `speadway`: the native half of its classes.
+//!
+//! Each class has a file of its own. What several need is in [`args`] (conversion of arguments),
+//! [`errors`] (exceptions), [`buffers`] (memory of Python objects), [`waiting`] (without the GIL, but
+//! not without signals) and [`lifetime`] (the end of the interpreter).
+
+mod args;
+mod buffers;
+mod errors;
+mod flavour;
+mod lifetime;
+mod recv;
+mod send;
+mod thread_pool;
+mod waiting;
+
+use pyo3::prelude::*;
+
+/// Native half of the package `speadway`.
+#[pymodule(gil_used = false)]
+mod _speadway {
+    #[pymodule_export]
+    use super::errors::{Empty, Full, Stopped};
+    #[pymodule_export]
+    use super::flavour::Flavour;
+    #[pymodule_export]
+    use super::lifetime::stop_all;
+    #[pymodule_export]
+    use super::recv::recv;
+    #[pymodule_export]
+    use super::send::send;
+    #[pymodule_export]
+    use super::thread_pool::ThreadPool;
+    use super::*;
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        module.add("__version__", env!("CARGO_PKG_VERSION"))
+    }
+}

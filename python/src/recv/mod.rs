@@ -1,0 +1,12 @@
+//! `speadway.recv`.
+
+mod base;
+
+use pyo3::prelude::*;
+
+/// Receiving.
+#[pymodule(gil_used = false)]
+pub(crate) mod recv {
+    #[pymodule_export]
+    use super::base::StreamBase;
+}
