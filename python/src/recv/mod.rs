@@ -1,6 +1,10 @@
 //! `speadway.recv`.
 
 mod base;
+mod config;
+mod ring_config;
+mod stat_config;
+mod stats;
 
 use pyo3::prelude::*;
 
@@ -9,4 +13,12 @@ use pyo3::prelude::*;
 pub(crate) mod recv {
     #[pymodule_export]
     use super::base::StreamBase;
+    #[pymodule_export]
+    use super::config::StreamConfig;
+    #[pymodule_export]
+    use super::ring_config::RingStreamConfig;
+    #[pymodule_export]
+    use super::stat_config::StreamStatConfig;
+    #[pymodule_export]
+    use super::stats::StreamStats;
 }
