@@ -9,10 +9,12 @@ mod buffers;
 mod enums;
 mod errors;
 mod flavour;
+mod inproc;
 mod lifetime;
 mod memory;
 mod recv;
 mod send;
+mod sockets;
 mod thread_pool;
 mod waiting;
 
@@ -25,6 +27,8 @@ mod _speadway {
     use super::errors::{Empty, Full, Stopped};
     #[pymodule_export]
     use super::flavour::Flavour;
+    #[pymodule_export]
+    use super::inproc::InprocQueue;
     #[pymodule_export]
     use super::lifetime::stop_all;
     #[pymodule_export]

@@ -2,6 +2,8 @@
 
 mod base;
 mod config;
+mod ibv;
+mod readers;
 mod ring_config;
 mod stat_config;
 mod stats;
@@ -15,6 +17,8 @@ pub(crate) mod recv {
     use super::base::StreamBase;
     #[pymodule_export]
     use super::config::StreamConfig;
+    #[pymodule_export]
+    use super::ibv::UdpIbvConfig;
     #[pymodule_export]
     use super::ring_config::RingStreamConfig;
     #[pymodule_export]
