@@ -1,6 +1,8 @@
 //! `speadway.recv`.
 
 mod base;
+mod chunk;
+mod chunk_ring;
 
 use pyo3::prelude::*;
 
@@ -9,4 +11,8 @@ use pyo3::prelude::*;
 pub(crate) mod recv {
     #[pymodule_export]
     use super::base::StreamBase;
+    #[pymodule_export]
+    use super::chunk::Chunk;
+    #[pymodule_export]
+    use super::chunk_ring::ChunkRingbuffer;
 }
