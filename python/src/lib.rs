@@ -1,14 +1,16 @@
 //! The extension module of the Python package `speadway`: the native half of its classes.
 //!
 //! Each class has a file of its own. What several need is in [`args`] (conversion of arguments),
-//! [`errors`] (exceptions), [`buffers`] (memory of Python objects), [`waiting`] (without the GIL, but
+//! [`enums`] (Python's `enum`), [`errors`] (exceptions), [`buffers`] (memory of Python objects), [`waiting`] (without the GIL, but
 //! not without signals) and [`lifetime`] (the end of the interpreter).
 
 mod args;
 mod buffers;
+mod enums;
 mod errors;
 mod flavour;
 mod lifetime;
+mod memory;
 mod recv;
 mod send;
 mod thread_pool;
@@ -26,6 +28,8 @@ mod _speadway {
     #[pymodule_export]
     use super::lifetime::stop_all;
     #[pymodule_export]
+    use super::memory::MemoryAllocator;
+    #[pymodule_export]
     use super::recv::recv;
     #[pymodule_export]
     use super::send::send;
@@ -35,6 +39,12 @@ mod _speadway {
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
-        module.add("__version__", env!("CARGO_PKG_VERSION"))
+        module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+        // So that `from speadway._speadway.recv import ...` finds them.
+        let modules = module.py().import("sys")?.getattr("modules")?;
+        for name in ["recv", "send"] {
+            modules.set_item(format!("speadway._speadway.{name}"), module.getattr(name)?)?;
+        }
+        Ok(())
     }
 }

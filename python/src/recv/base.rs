@@ -4,9 +4,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
+use pyo3::types::{IntoPyDict, PyDict};
 use speadway::recv::readers::MemoryReader;
 use speadway::recv::{Reader, StreamHandle};
 
+use super::config::{Settings, StreamConfig};
+use super::stats::{StatSource, StreamStats};
 use crate::buffers::HeldBytes;
 use crate::errors::OrRaise;
 use crate::lifetime::{self, Stop};
@@ -22,6 +25,8 @@ pub(crate) struct StreamBase {
 /// A stream of the library, and what only Python's streams have.
 pub(crate) struct Running {
     handle: StreamHandle,
+    settings: Settings,
+    stats: StatSource,
     /// Readers that wait for `start`; `None` once started.
     waiting: Mutex<Option<Vec<MakeReader>>>,
     /// How the user's `stop` is done: at the rings first, so that nothing new is delivered.
@@ -44,16 +49,18 @@ impl Drop for Running {
 }
 
 impl StreamBase {
-    /// To be called from `__init__` of the class that knows what kind of stream it is. `stop` is
-    /// called without the GIL.
+    /// To be called from `__init__` of the class that knows what kind of stream it is, with the
+    /// settings that the stream was made with and where its statistics are. `stop` is called without
+    /// the GIL.
     pub(crate) fn init(
         &self,
         handle: StreamHandle,
-        explicit_start: bool,
+        settings: Settings,
+        stats: StatSource,
         stop: impl Fn() + Send + Sync + 'static,
     ) {
-        let waiting = Mutex::new(explicit_start.then(Vec::new));
-        let running = Arc::new(Running { handle, waiting, stop: Box::new(stop) });
+        let waiting = Mutex::new(settings.explicit_start.then(Vec::new));
+        let running = Arc::new(Running { handle, settings, stats, waiting, stop: Box::new(stop) });
         lifetime::register(&running);
         self.running.init(running);
     }
@@ -85,6 +92,26 @@ impl StreamBase {
 
 #[pymethods]
 impl StreamBase {
+    /// A copy of the configuration that the stream was made with.
+    #[getter]
+    fn config(&self, py: Python<'_>) -> PyResult<StreamConfig> {
+        Ok(StreamConfig::with(self.running()?.settings.copy(py)))
+    }
+
+    /// The statistics as they are now. While the stream runs they may lag behind by a batch.
+    #[getter]
+    fn stats(&self) -> PyResult<StreamStats> {
+        let running = self.running()?;
+        Ok(running.stats.read(&running.handle.stats()))
+    }
+
+    /// Every counter there is, by name: what became of each packet and heap, how often and how long
+    /// (in ns) the stream had to wait, and what the kernel dropped.
+    #[getter]
+    fn counters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        self.running()?.handle.stats().counters().into_py_dict(py)
+    }
+
     /// Receives the packets in `buffer`, then ends the stream.
     fn add_buffer_reader(&self, py: Python<'_>, buffer: &Bound<'_, PyAny>) -> PyResult<()> {
         let bytes = HeldBytes::readable(buffer)?;

@@ -2,7 +2,18 @@
 
 mod base;
 mod chunk;
+mod chunk_config;
+mod chunk_exchange;
 mod chunk_ring;
+mod chunk_stream;
+mod config;
+mod group;
+mod group_config;
+mod layout;
+mod place;
+mod ring_config;
+mod stat_config;
+mod stats;
 
 use pyo3::prelude::*;
 
@@ -14,5 +25,23 @@ pub(crate) mod recv {
     #[pymodule_export]
     use super::chunk::Chunk;
     #[pymodule_export]
+    use super::chunk_config::ChunkStreamConfig;
+    #[pymodule_export]
     use super::chunk_ring::ChunkRingbuffer;
+    #[pymodule_export]
+    use super::chunk_stream::ChunkRingStream;
+    #[pymodule_export]
+    use super::config::StreamConfig;
+    #[pymodule_export]
+    use super::group::{ChunkStreamGroupMember, ChunkStreamRingGroup};
+    #[pymodule_export]
+    use super::group_config::ChunkStreamGroupConfig;
+    #[pymodule_export]
+    use super::layout::Layout;
+    #[pymodule_export]
+    use super::ring_config::RingStreamConfig;
+    #[pymodule_export]
+    use super::stat_config::StreamStatConfig;
+    #[pymodule_export]
+    use super::stats::StreamStats;
 }
