@@ -37,7 +37,7 @@ pub(crate) mod recv {
     #[pymodule_export]
     use super::group_config::ChunkStreamGroupConfig;
     #[pymodule_export]
-    use super::layout::Layout;
+    use super::layout::{Axis, Layout};
     #[pymodule_export]
     use super::ring_config::RingStreamConfig;
     #[pymodule_export]

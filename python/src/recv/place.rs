@@ -167,7 +167,11 @@ impl CPlace {
             heap_index: 0,
             heap_offset: 0,
             batch_stats: self.batch.as_mut_ptr(),
-            extra: if self.max_extra > 0 { self.extra.as_mut_ptr().cast() } else { ptr::null_mut() },
+            extra: if self.max_extra > 0 {
+                self.extra.as_mut_ptr().cast()
+            } else {
+                ptr::null_mut()
+            },
             extra_offset: 0,
             extra_size: 0,
         };
