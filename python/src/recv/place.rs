@@ -189,6 +189,11 @@ impl CPlace {
 }
 
 impl Place for CPlace {
+    /// As the reference does: functions count what they are shown.
+    fn sees_stop_heaps(&self) -> bool {
+        true
+    }
+
     fn place(&mut self, heap: &mut HeapContext<'_>) -> Option<Placement> {
         let data = self.ask(heap);
         let chunk = u64::try_from(data.chunk_id).ok()?;
