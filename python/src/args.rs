@@ -3,7 +3,7 @@
 use pyo3::PyTypeInfo;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyFloat, PyInt, PyString};
+use pyo3::types::{PyDict, PyFloat, PyInt, PyString, PyTuple};
 
 /// A whole number argument of Rust type `T`.
 ///
@@ -71,4 +71,64 @@ pub(crate) fn set_keywords<T: PyTypeInfo>(
         object.as_any().setattr(name.cast::<PyString>()?, value)?;
     }
     Ok(())
+}
+
+/// The arguments of one way to call `function`, by the names of its parameters; `None` for those
+/// that were not given. For functions that can be called in several ways.
+pub(crate) fn bind<'py, const N: usize>(
+    function: &str,
+    parameters: [&str; N],
+    args: &Bound<'py, PyTuple>,
+    kwargs: Option<&Bound<'py, PyDict>>,
+) -> PyResult<[Option<Bound<'py, PyAny>>; N]> {
+    let refuse = |why: String| Err(PyTypeError::new_err(format!("{function}() {why}")));
+    if args.len() > N {
+        return refuse(format!("takes at most {N} arguments, {} were given", args.len()));
+    }
+    let mut bound = std::array::from_fn(|at| args.get_item(at).ok());
+    for (name, value) in kwargs.into_iter().flatten() {
+        let name: String = name.extract()?;
+        match parameters.iter().position(|parameter| *parameter == name) {
+            None => return refuse(format!("got an unexpected keyword argument '{name}'")),
+            Some(at) if bound[at].is_some() => {
+                return refuse(format!("got multiple values for argument '{name}'"));
+            }
+            Some(at) => bound[at] = Some(value),
+        }
+    }
+    Ok(bound)
+}
+
+/// An argument that [`bind`] found, converted, or its default.
+pub(crate) fn or_default<'py, T>(argument: &Option<Bound<'py, PyAny>>, default: T) -> PyResult<T>
+where
+    T: for<'a> FromPyObject<'a, 'py>,
+{
+    argument.as_ref().map_or(Ok(default), |value| value.extract().map_err(Into::into))
+}
+
+/// An argument that [`bind`] has to have found, converted.
+pub(crate) fn required<'py, T>(
+    function: &str,
+    name: &str,
+    argument: &Option<Bound<'py, PyAny>>,
+) -> PyResult<T>
+where
+    T: for<'a> FromPyObject<'a, 'py>,
+{
+    match argument {
+        Some(value) => value.extract().map_err(Into::into),
+        None => Err(PyTypeError::new_err(format!("{function}() needs the argument '{name}'"))),
+    }
+}
+
+/// An argument with a default, which `None` does not stand for.
+pub(crate) struct Given<T>(pub(crate) Option<T>);
+
+impl<'a, 'py, T: FromPyObject<'a, 'py>> FromPyObject<'a, 'py> for Given<T> {
+    type Error = T::Error;
+
+    fn extract(object: Borrowed<'a, 'py, PyAny>) -> Result<Self, T::Error> {
+        object.extract().map(|value| Self(Some(value)))
+    }
 }

@@ -8,11 +8,15 @@ from .._speadway.recv import (
     ChunkStreamConfig,
     ChunkStreamGroupConfig,
     ChunkStreamGroupMember,
+    Heap,
+    IncompleteHeap,
     Layout,
     RingStreamConfig,
+    Stream,
     StreamConfig,
     StreamStatConfig,
     StreamStats,
+    UdpIbvConfig,
 )
 from ._chunk import ChunkRingPair, ChunkRingStream, ChunkStreamRingGroup
 from ._chunks import Chunks, Tally
@@ -28,11 +32,15 @@ __all__ = [
     "ChunkStreamGroupMember",
     "ChunkStreamRingGroup",
     "Chunks",
+    "Heap",
+    "IncompleteHeap",
     "Layout",
     "RingStreamConfig",
+    "Stream",
     "StreamConfig",
     "StreamStatConfig",
     "StreamStats",
     "Tally",
+    "UdpIbvConfig",
     "stream_stat_indices",
 ]

@@ -9,12 +9,19 @@ mod chunk_stream;
 mod config;
 mod group;
 mod group_config;
+mod heap;
+mod ibv;
 mod layout;
+mod outlet;
 mod place;
+mod raw_item;
+mod readers;
 mod ring_config;
 mod stat_config;
 mod stats;
+mod stream;
 
+pub(crate) use config::{MEMCPY_NONTEMPORAL, MEMCPY_STD};
 use pyo3::prelude::*;
 
 /// Receiving.
@@ -37,11 +44,19 @@ pub(crate) mod recv {
     #[pymodule_export]
     use super::group_config::ChunkStreamGroupConfig;
     #[pymodule_export]
+    use super::heap::{Heap, IncompleteHeap};
+    #[pymodule_export]
+    use super::ibv::UdpIbvConfig;
+    #[pymodule_export]
     use super::layout::{Axis, Layout};
+    #[pymodule_export]
+    use super::raw_item::RawItem;
     #[pymodule_export]
     use super::ring_config::RingStreamConfig;
     #[pymodule_export]
     use super::stat_config::StreamStatConfig;
     #[pymodule_export]
     use super::stats::StreamStats;
+    #[pymodule_export]
+    use super::stream::Stream;
 }
