@@ -2,9 +2,72 @@
 
 import atexit as _atexit
 
+from ._constants import (
+    BUG_COMPAT_DESCRIPTOR_WIDTHS,
+    BUG_COMPAT_PYSPEAD_0_5_2,
+    BUG_COMPAT_SHAPE_BIT_1,
+    BUG_COMPAT_SWAP_ENDIAN,
+    CTRL_DESCRIPTOR_REISSUE,
+    CTRL_DESCRIPTOR_UPDATE,
+    CTRL_STREAM_START,
+    CTRL_STREAM_STOP,
+    DESCRIPTOR_DESCRIPTION_ID,
+    DESCRIPTOR_DTYPE_ID,
+    DESCRIPTOR_FORMAT_ID,
+    DESCRIPTOR_ID,
+    DESCRIPTOR_ID_ID,
+    DESCRIPTOR_NAME_ID,
+    DESCRIPTOR_SHAPE_ID,
+    HEAP_CNT_ID,
+    HEAP_LENGTH_ID,
+    MEMCPY_NONTEMPORAL,
+    MEMCPY_STD,
+    NULL_ID,
+    PAYLOAD_LENGTH_ID,
+    PAYLOAD_OFFSET_ID,
+    STREAM_CTRL_ID,
+)
+from ._descriptor import Descriptor
+from ._item import Item
+from ._item_group import ItemGroup
+from ._ranges import parse_range_list
 from ._speadway import Empty, Flavour, Full, Stopped, ThreadPool, __version__
 from ._speadway import stop_all as _stop_all
 
 _atexit.register(_stop_all)
 
-__all__ = ["Empty", "Flavour", "Full", "Stopped", "ThreadPool", "__version__"]
+__all__ = [
+    "BUG_COMPAT_DESCRIPTOR_WIDTHS",
+    "BUG_COMPAT_PYSPEAD_0_5_2",
+    "BUG_COMPAT_SHAPE_BIT_1",
+    "BUG_COMPAT_SWAP_ENDIAN",
+    "CTRL_DESCRIPTOR_REISSUE",
+    "CTRL_DESCRIPTOR_UPDATE",
+    "CTRL_STREAM_START",
+    "CTRL_STREAM_STOP",
+    "DESCRIPTOR_DESCRIPTION_ID",
+    "DESCRIPTOR_DTYPE_ID",
+    "DESCRIPTOR_FORMAT_ID",
+    "DESCRIPTOR_ID",
+    "DESCRIPTOR_ID_ID",
+    "DESCRIPTOR_NAME_ID",
+    "DESCRIPTOR_SHAPE_ID",
+    "Descriptor",
+    "Empty",
+    "Flavour",
+    "Full",
+    "HEAP_CNT_ID",
+    "HEAP_LENGTH_ID",
+    "Item",
+    "ItemGroup",
+    "MEMCPY_NONTEMPORAL",
+    "MEMCPY_STD",
+    "NULL_ID",
+    "PAYLOAD_LENGTH_ID",
+    "PAYLOAD_OFFSET_ID",
+    "STREAM_CTRL_ID",
+    "Stopped",
+    "ThreadPool",
+    "__version__",
+    "parse_range_list",
+]

@@ -8,6 +8,7 @@ mod args;
 mod buffers;
 mod errors;
 mod flavour;
+mod items;
 mod lifetime;
 mod recv;
 mod send;
@@ -23,6 +24,8 @@ mod _speadway {
     use super::errors::{Empty, Full, Stopped};
     #[pymodule_export]
     use super::flavour::Flavour;
+    #[pymodule_export]
+    use super::items::{pack_bits, unpack_bits};
     #[pymodule_export]
     use super::lifetime::stop_all;
     #[pymodule_export]
