@@ -4,7 +4,7 @@ import itertools
 import logging
 from collections.abc import ItemsView, KeysView, ValuesView
 from numbers import Integral
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
 
@@ -26,16 +26,9 @@ class ItemGroup:
     is there already, that one stays, and only gets the new one's value, if there is one.
     """
 
-    _is_plain: ClassVar[bool] = True
-    """Whether items may be looked up without calling any method."""
-
     def __init__(self) -> None:
         self._by_id: dict[int, Item] = {}
         self._by_name: dict[str, Item] = {}
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        cls._is_plain = cls.__getitem__ is ItemGroup.__getitem__
 
     def add_item(
         self,
@@ -109,9 +102,8 @@ class ItemGroup:
             # Those up to stream control are no items of the user's.
             if raw_item.id <= STREAM_CTRL_ID:
                 continue
-            try:
-                item = self[raw_item.id]
-            except KeyError:
+            item = self._by_id.get(raw_item.id)
+            if item is None:
                 self._warn_of_unknown(raw_item.id)
                 continue
             item.set_from_raw(raw_item, new_order)
