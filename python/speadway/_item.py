@@ -119,7 +119,7 @@ class Item(Descriptor):
         else:
             elements = raw.view(self._element)
             wanted = self._element.newbyteorder(new_order)  # type: ignore[arg-type]
-            if len(shape) == 1 and self.format == _TEXT:
+            if self._is_text():
                 return raw.tobytes().replace(b"\0", b"").decode("ascii")
             value = elements.astype(wanted, copy=False).reshape(shape, order=self.order)  # type: ignore[call-overload]
         return value if shape else value[()]
@@ -139,6 +139,9 @@ class Item(Descriptor):
         if not self.compatible_shape(array.shape):
             raise ValueError(f"Value has shape {array.shape}, expected {self.shape}")
         return array
+
+    def _is_text(self) -> bool:
+        return len(self.shape) == 1 and self.format == _TEXT
 
     def _is_packed_scalar(self) -> bool:
         """Whether it is a whole number of some bytes that no type of numpy has."""
