@@ -31,7 +31,15 @@ from ._descriptor import Descriptor
 from ._item import Item
 from ._item_group import ItemGroup
 from ._ranges import parse_range_list
-from ._speadway import Empty, Flavour, Full, Stopped, ThreadPool, __version__
+from ._speadway import (
+    Empty,
+    Flavour,
+    Full,
+    MemoryAllocator,
+    Stopped,
+    ThreadPool,
+    __version__,
+)
 from ._speadway import stop_all as _stop_all
 
 _atexit.register(_stop_all)
@@ -62,6 +70,7 @@ __all__ = [
     "ItemGroup",
     "MEMCPY_NONTEMPORAL",
     "MEMCPY_STD",
+    "MemoryAllocator",
     "NULL_ID",
     "PAYLOAD_LENGTH_ID",
     "PAYLOAD_OFFSET_ID",

@@ -1,17 +1,21 @@
 //! The extension module of the Python package `speadway`: the native half of its classes.
 //!
 //! Each class has a file of its own. What several need is in [`args`] (conversion of arguments),
-//! [`errors`] (exceptions), [`buffers`] (memory of Python objects), [`waiting`] (without the GIL, but
+//! [`enums`] (Python's `enum`), [`errors`] (exceptions), [`buffers`] (memory of Python objects), [`waiting`] (without the GIL, but
 //! not without signals) and [`lifetime`] (the end of the interpreter).
 
 mod args;
 mod buffers;
+mod enums;
 mod errors;
 mod flavour;
+mod inproc;
 mod items;
 mod lifetime;
+mod memory;
 mod recv;
 mod send;
+mod sockets;
 mod thread_pool;
 mod waiting;
 
@@ -25,9 +29,13 @@ mod _speadway {
     #[pymodule_export]
     use super::flavour::Flavour;
     #[pymodule_export]
+    use super::inproc::InprocQueue;
+    #[pymodule_export]
     use super::items::{pack_bits, unpack_bits};
     #[pymodule_export]
     use super::lifetime::stop_all;
+    #[pymodule_export]
+    use super::memory::MemoryAllocator;
     #[pymodule_export]
     use super::recv::recv;
     #[pymodule_export]
@@ -38,6 +46,12 @@ mod _speadway {
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
-        module.add("__version__", env!("CARGO_PKG_VERSION"))
+        module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+        // So that `from speadway._speadway.recv import ...` finds them.
+        let modules = module.py().import("sys")?.getattr("modules")?;
+        for name in ["recv", "send"] {
+            modules.set_item(format!("speadway._speadway.{name}"), module.getattr(name)?)?;
+        }
+        Ok(())
     }
 }
