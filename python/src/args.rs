@@ -1,4 +1,5 @@
-//! Conversion of arguments as the reference does it: a number that does not fit is a `TypeError`.
+//! Conversion of arguments as the reference does it: a number that does not fit is a `TypeError`, and
+//! `None` is not the same as nothing.
 
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
@@ -35,5 +36,32 @@ where
         T::try_from(wide)
             .map(Self)
             .map_err(|_| refuse(&format!("that fits {}", std::any::type_name::<T>())))
+    }
+}
+
+/// An argument that may be left out. Unlike an `Option` it does not take `None`.
+pub(crate) enum Maybe<T> {
+    Given(T),
+    LeftOut,
+}
+
+impl<'a, 'py, T> FromPyObject<'a, 'py> for Maybe<T>
+where
+    T: FromPyObject<'a, 'py>,
+{
+    type Error = T::Error;
+
+    fn extract(object: Borrowed<'a, 'py, PyAny>) -> Result<Self, T::Error> {
+        object.extract().map(Self::Given)
+    }
+}
+
+impl<T> Maybe<T> {
+    /// What was given, if anything was.
+    pub(crate) fn given(self) -> Option<T> {
+        match self {
+            Self::Given(value) => Some(value),
+            Self::LeftOut => None,
+        }
     }
 }

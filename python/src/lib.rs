@@ -8,6 +8,7 @@ mod args;
 mod buffers;
 mod errors;
 mod flavour;
+mod inproc;
 mod lifetime;
 mod recv;
 mod send;
@@ -24,6 +25,8 @@ mod _speadway {
     #[pymodule_export]
     use super::flavour::Flavour;
     #[pymodule_export]
+    use super::inproc::InprocQueue;
+    #[pymodule_export]
     use super::lifetime::stop_all;
     #[pymodule_export]
     use super::recv::recv;
@@ -35,6 +38,12 @@ mod _speadway {
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
-        module.add("__version__", env!("CARGO_PKG_VERSION"))
+        module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+        // So that `from speadway._speadway.recv import ...` finds them.
+        let modules = module.py().import("sys")?.getattr("modules")?;
+        for name in ["recv", "send"] {
+            modules.set_item(format!("speadway._speadway.{name}"), module.getattr(name)?)?;
+        }
+        Ok(())
     }
 }

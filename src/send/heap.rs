@@ -150,6 +150,12 @@ impl Heap {
         self.repeat_pointers = repeat;
     }
 
+    /// Whether every packet carries all item pointers.
+    #[must_use]
+    pub fn repeats_pointers(&self) -> bool {
+        self.repeat_pointers
+    }
+
     /// Adds a descriptor of an item.
     ///
     /// # Errors
