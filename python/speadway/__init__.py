@@ -32,13 +32,14 @@ from ._item import Item
 from ._item_group import ItemGroup
 from ._ranges import parse_range_list
 from ._speadway import (
+    __version__,
     Empty,
     Flavour,
     Full,
+    InprocQueue,
     MemoryAllocator,
     Stopped,
     ThreadPool,
-    __version__,
 )
 from ._speadway import stop_all as _stop_all
 
@@ -66,6 +67,7 @@ __all__ = [
     "Full",
     "HEAP_CNT_ID",
     "HEAP_LENGTH_ID",
+    "InprocQueue",
     "Item",
     "ItemGroup",
     "MEMCPY_NONTEMPORAL",

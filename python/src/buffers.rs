@@ -1,11 +1,12 @@
 //! The memory of Python objects, held by Rust.
 #![allow(unsafe_code)]
 
+use std::ffi::c_int;
+use std::mem::MaybeUninit;
 use std::ptr::NonNull;
 use std::slice;
 
-use pyo3::buffer::PyUntypedBuffer;
-use pyo3::exceptions::PyBufferError;
+use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyMemoryView;
 use speadway::memory::Buffer;
@@ -32,24 +33,31 @@ impl HeldBytes {
     }
 
     fn export(object: &Bound<'_, PyAny>, writable: bool) -> PyResult<Self> {
-        let refuse = |why: &str| {
-            let kind = object.get_type().name().map_or_else(|_| "object".into(), |n| n.to_string());
-            PyBufferError::new_err(format!("the memory of this {kind} {why}"))
-        };
+        let flags = ffi::PyBUF_C_CONTIGUOUS | if writable { ffi::PyBUF_WRITABLE } else { 0 };
         let view = PyMemoryView::from(object)?;
-        let buffer = PyUntypedBuffer::get(view.as_any())?;
-        if !buffer.is_c_contiguous() {
-            return Err(refuse("is not C-contiguous: pass a copy of it"));
-        }
-        if writable && buffer.readonly() {
-            return Err(refuse("is read-only: pass something that can be written to"));
-        }
-        let ptr = NonNull::new(buffer.buf_ptr().cast::<u8>()).unwrap_or(NonNull::dangling());
-        let len = buffer.len_bytes();
-        // The view's own export of the object keeps the memory; this one is not needed.
-        buffer.release(object.py());
+        // Another export of the view is of the same memory. If it is refused, the object itself
+        // may say better why, and in the terms of its type: arrays of numpy raise `ValueError`.
+        let (ptr, len) = memory(view.as_any(), flags)
+            .map_err(|error| memory(object, flags).err().unwrap_or(error))?;
+        let ptr = NonNull::new(ptr).unwrap_or(NonNull::dangling());
         Ok(Self { ptr, len, _view: view.unbind() })
     }
+}
+
+/// Where the memory of `object` is and how many bytes it has, if it can be exported in the way that
+/// `flags` ask for. It is valid for as long as something else keeps it exported.
+fn memory(object: &Bound<'_, PyAny>, flags: c_int) -> PyResult<(*mut u8, usize)> {
+    let mut view = MaybeUninit::<ffi::Py_buffer>::zeroed();
+    // SAFETY: the GIL is held, `object` is alive and `view` is room for a view.
+    if unsafe { ffi::PyObject_GetBuffer(object.as_ptr(), view.as_mut_ptr(), flags) } != 0 {
+        return Err(PyErr::fetch(object.py()));
+    }
+    // SAFETY: the call succeeded, so `view` is filled.
+    let mut view = unsafe { view.assume_init() };
+    let memory = (view.buf.cast(), view.len.unsigned_abs());
+    // SAFETY: a view that was filled is released once, with the GIL held.
+    unsafe { ffi::PyBuffer_Release(&raw mut view) };
+    Ok(memory)
 }
 
 impl AsRef<[u8]> for HeldBytes {
