@@ -1,7 +1,10 @@
 """Receive and send SPEAD streams."""
 
 import atexit as _atexit
+from importlib import import_module as _import_module
+from types import ModuleType as _ModuleType
 
+from ._alias import install_as_spead2
 from ._constants import (
     BUG_COMPAT_DESCRIPTOR_WIDTHS,
     BUG_COMPAT_PYSPEAD_0_5_2,
@@ -45,6 +48,17 @@ from ._speadway import stop_all as _stop_all
 
 _atexit.register(_stop_all)
 
+for _class in (Descriptor, Item, ItemGroup):
+    _class.__module__ = __name__  # where users find them
+
+
+def __getattr__(name: str) -> _ModuleType:
+    # For programs that import nothing but this package.
+    if name in ("recv", "send", "tools"):
+        return _import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
 __all__ = [
     "BUG_COMPAT_DESCRIPTOR_WIDTHS",
     "BUG_COMPAT_PYSPEAD_0_5_2",
@@ -80,5 +94,6 @@ __all__ = [
     "Stopped",
     "ThreadPool",
     "__version__",
+    "install_as_spead2",
     "parse_range_list",
 ]
