@@ -5,7 +5,11 @@ from importlib import import_module as _import_module
 from types import ModuleType as _ModuleType
 
 from ._alias import install_as_spead2
-from ._constants import (
+from ._descriptor import Descriptor
+from ._item import Item
+from ._item_group import ItemGroup
+from ._ranges import parse_range_list
+from ._speadway import (
     BUG_COMPAT_DESCRIPTOR_WIDTHS,
     BUG_COMPAT_PYSPEAD_0_5_2,
     BUG_COMPAT_SHAPE_BIT_1,
@@ -21,28 +25,24 @@ from ._constants import (
     DESCRIPTOR_ID_ID,
     DESCRIPTOR_NAME_ID,
     DESCRIPTOR_SHAPE_ID,
+    Empty,
+    Flavour,
+    Full,
     HEAP_CNT_ID,
     HEAP_LENGTH_ID,
+    InprocQueue,
     MEMCPY_NONTEMPORAL,
     MEMCPY_STD,
+    MemoryAllocator,
+    MemoryPool,
+    MmapAllocator,
     NULL_ID,
     PAYLOAD_LENGTH_ID,
     PAYLOAD_OFFSET_ID,
     STREAM_CTRL_ID,
-)
-from ._descriptor import Descriptor
-from ._item import Item
-from ._item_group import ItemGroup
-from ._ranges import parse_range_list
-from ._speadway import (
-    __version__,
-    Empty,
-    Flavour,
-    Full,
-    InprocQueue,
-    MemoryAllocator,
     Stopped,
     ThreadPool,
+    __version__,
 )
 from ._speadway import stop_all as _stop_all
 
@@ -87,6 +87,8 @@ __all__ = [
     "MEMCPY_NONTEMPORAL",
     "MEMCPY_STD",
     "MemoryAllocator",
+    "MemoryPool",
+    "MmapAllocator",
     "NULL_ID",
     "PAYLOAD_LENGTH_ID",
     "PAYLOAD_OFFSET_ID",

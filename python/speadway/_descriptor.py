@@ -2,17 +2,13 @@
 
 import ast
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import Any, Self, cast
 
 import numpy as np
 import numpy.typing as npt
 from numpy.lib import format as npy_format
 
-from ._constants import BUG_COMPAT_SWAP_ENDIAN
-from ._speadway import Flavour
-
-if TYPE_CHECKING:
-    from ._speadway import RawDescriptor
+from ._speadway import BUG_COMPAT_SWAP_ENDIAN, Flavour, RawDescriptor
 
 Format = Sequence[tuple[str, int]]
 Shape = Sequence[int | None]
@@ -137,7 +133,7 @@ class Descriptor:
         )
 
     @classmethod
-    def from_raw(cls, raw_descriptor: "RawDescriptor", flavour: Flavour) -> Self:
+    def from_raw(cls, raw_descriptor: RawDescriptor, flavour: Flavour) -> Self:
         """The descriptor that was received.
 
         Raises `ValueError` if it makes no sense, `UnicodeDecodeError` if its texts are not ASCII.
@@ -161,13 +157,11 @@ class Descriptor:
             format,
         )
 
-    def to_raw(self, flavour: Flavour) -> "RawDescriptor":
+    def to_raw(self, flavour: Flavour) -> RawDescriptor:
         """The descriptor as it is sent.
 
         Raises `UnicodeEncodeError` if its texts are not ASCII.
         """
-        from ._speadway import RawDescriptor
-
         raw = RawDescriptor()
         raw.id = self.id
         raw.name = self.name.encode("ascii")

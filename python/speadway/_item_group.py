@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
 
-from ._constants import STREAM_CTRL_ID, UNRESERVED_ID
 from ._descriptor import Format, Shape
 from ._item import Item
+from ._speadway import STREAM_CTRL_ID, update_items
 
 if TYPE_CHECKING:
     from .recv import Heap
+
+_FIRST_ID = 0x1000
+"""The first id that is given to items without one."""
 
 _logger = logging.getLogger("speadway")
 
@@ -48,7 +51,7 @@ class ItemGroup:
         """
         item = Item(id, name, description, shape, dtype, order, format, value=value)
         if item.id is None:
-            item.id = next(n for n in itertools.count(UNRESERVED_ID) if n not in self._by_id)
+            item.id = next(n for n in itertools.count(_FIRST_ID) if n not in self._by_id)
         self._add_item(item)
         return item
 
@@ -96,6 +99,9 @@ class ItemGroup:
         Raises `ValueError` if a descriptor makes no sense or a value is too short; what came before
         it in the heap has been taken over.
         """
+        updated = update_items(self, heap, new_order)
+        if updated is not None:
+            return updated
         self._add_descriptors(heap)
         updated = {}
         for raw_item in heap.get_items():

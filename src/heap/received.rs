@@ -168,14 +168,10 @@ impl Heap {
         &self.inner.payload
     }
 
-    /// The address of the payload, for bindings to other languages, whose arrays over it may be
-    /// written to. It stays until the last clone of the heap is dropped.
-    ///
-    /// It may be written to while nothing holds a slice of the bytes concerned and no other thread
-    /// uses them.
+    /// The memory that the payload is in, for those who hand it on to other languages.
     #[must_use]
-    pub fn payload_ptr(&self) -> *mut u8 {
-        self.inner.payload.as_ptr().cast_mut()
+    pub fn buffer(&self) -> &Buffer {
+        &self.inner.payload
     }
 
     /// Where and when the heap's first packet was received, as far as the reader was asked.

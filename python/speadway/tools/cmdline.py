@@ -20,9 +20,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, cast
 
 from .. import recv, send
-from .._constants import BUG_COMPAT_PYSPEAD_0_5_2, MEMCPY_NONTEMPORAL
 from .._ranges import parse_range_list
-from .._speadway import Flavour, MemoryPool, ThreadPool
+from .._speadway import (
+    BUG_COMPAT_PYSPEAD_0_5_2,
+    MEMCPY_NONTEMPORAL,
+    Flavour,
+    MemoryPool,
+    ThreadPool,
+)
 
 NameMap = Mapping[str, str | None]
 Endpoints = Sequence[tuple[str, int]]

@@ -1,6 +1,7 @@
 //! `_Stream`: what all receive streams have in common.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use pyo3::exceptions::PyRuntimeError;
@@ -11,14 +12,16 @@ use speadway::recv::{Reader, StreamHandle};
 use super::config::{Settings, StreamConfig};
 use super::stats::{StatSource, StreamStats};
 use crate::errors::OrRaise;
-use crate::lifetime::{self, Stop};
+use crate::lifetime::{self, OfProcess, Stop};
 use crate::waiting::Late;
 
 /// A receive stream: its readers and its end.
 #[pyclass(name = "_Stream", module = "speadway.recv", subclass, weakref, frozen)]
 #[derive(Default)]
 pub(crate) struct StreamBase {
-    running: Late<Arc<Running>>,
+    running: Late<OfProcess<Running>>,
+    /// Whether packets are lost while the stream waits.
+    lossy: Arc<AtomicBool>,
 }
 
 /// A stream of the library, and what only Python's streams have.
@@ -100,6 +103,9 @@ impl StreamBase {
         stats: StatSource,
         stop: impl Fn() + Send + Sync + 'static,
     ) {
+        if self.running.get().is_ok() {
+            return; // a second call of `__init__`: the first stream stays
+        }
         let start = match settings.explicit_start {
             true => Start::Awaited(VecDeque::new()),
             false => Start::Implicit,
@@ -107,11 +113,22 @@ impl StreamBase {
         let (start, stop) = (Mutex::new(start), Box::new(stop));
         let running = Arc::new(Running { handle, settings, stats, start, stop });
         lifetime::register(&running);
-        self.running.init(running);
+        self.running.init(OfProcess::new(running));
     }
 
     pub(crate) fn running(&self) -> PyResult<&Arc<Running>> {
-        self.running.get()
+        Ok(self.running.get()?)
+    }
+
+    /// Whether packets are lost while the stream waits: true once it has such a reader.
+    pub(crate) fn lossy(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.lossy)
+    }
+
+    /// As [`add`](Self::add), for a reader whose sender does not wait for the stream.
+    pub(crate) fn add_lossy(&self, py: Python<'_>, reader: NewReader) -> PyResult<()> {
+        self.lossy.store(true, Ordering::Relaxed);
+        self.add(py, reader)
     }
 
     /// Adds a reader: now, or when the stream is started. After the end it is ignored.
@@ -136,10 +153,10 @@ impl StreamBase {
 
 impl Drop for StreamBase {
     fn drop(&mut self) {
-        let running = std::mem::take(&mut self.running);
-        // The last reference ends the stream, which may take a moment.
-        let dropped = Python::try_attach(move |py| py.detach(move || drop(running)));
-        drop(dropped); // Without an interpreter the stream was dropped with the closure.
+        let running = self.running.take().and_then(OfProcess::into_inner);
+        // That ends the stream, which may take a moment. Without an interpreter to detach from it is
+        // dropped with the closure.
+        let _ = Python::try_attach(move |py| py.detach(move || drop(running)));
     }
 }
 
@@ -186,8 +203,10 @@ impl StreamBase {
 
     /// Stops the stream at once: nothing more is delivered, and what is in flight is dropped.
     fn stop(&self, py: Python<'_>) -> PyResult<()> {
-        let running = self.running()?;
-        py.detach(|| running.stop());
+        let running = self.running.get()?;
+        if running.is_here() {
+            py.detach(|| running.stop());
+        }
         Ok(())
     }
 }

@@ -2,12 +2,18 @@
 
 mod base;
 mod config;
+mod heap;
 mod ibv;
+mod outlet;
+mod raw_item;
 mod readers;
 mod ring_config;
 mod stat_config;
 mod stats;
+mod stream;
 
+pub(crate) use config::{MEMCPY_NONTEMPORAL, MEMCPY_STD};
+pub(crate) use heap::Heap;
 use pyo3::prelude::*;
 
 /// Receiving.
@@ -18,11 +24,17 @@ pub(crate) mod recv {
     #[pymodule_export]
     use super::config::StreamConfig;
     #[pymodule_export]
+    use super::heap::{Heap, IncompleteHeap};
+    #[pymodule_export]
     use super::ibv::UdpIbvConfig;
+    #[pymodule_export]
+    use super::raw_item::RawItem;
     #[pymodule_export]
     use super::ring_config::RingStreamConfig;
     #[pymodule_export]
     use super::stat_config::StreamStatConfig;
     #[pymodule_export]
     use super::stats::StreamStats;
+    #[pymodule_export]
+    use super::stream::Stream;
 }

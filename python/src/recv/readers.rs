@@ -253,7 +253,7 @@ impl StreamBase {
             Overload::Socket => udp_on_socket(args, kwargs)?,
             Overload::Multicast => udp_multicast(py, args, kwargs)?,
         };
-        self.add(py, reader)
+        self.add_lossy(py, reader)
     }
 
     /// Receives the packets of one TCP connection, which ends the stream when it ends. In one of
