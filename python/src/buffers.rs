@@ -1,13 +1,12 @@
 //! The memory of Python objects, held by Rust.
 #![allow(unsafe_code)]
 
+use std::ffi::c_int;
 use std::mem::MaybeUninit;
 use std::ptr::NonNull;
 use std::slice;
 use std::sync::Arc;
 
-use pyo3::buffer::PyUntypedBuffer;
-use pyo3::exceptions::PyBufferError;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyMemoryView;
@@ -31,32 +30,41 @@ unsafe impl Sync for HeldBytes {}
 impl HeldBytes {
     /// The bytes of `object`, which must be C-contiguous.
     pub(crate) fn readable(object: &Bound<'_, PyAny>) -> PyResult<Self> {
-        Self::export(object)
+        Self::export(object, false)
     }
 
     /// The bytes of `object`, which must be C-contiguous and writable. What is not raises whatever
     /// its own type raises: `BufferError`, or `ValueError` for arrays of numpy.
     pub(crate) fn writable(object: &Bound<'_, PyAny>) -> PyResult<Self> {
-        demand(object, ffi::PyBUF_C_CONTIGUOUS | ffi::PyBUF_WRITABLE)?;
-        Self::export(object)
+        Self::export(object, true)
     }
 
-    fn export(object: &Bound<'_, PyAny>) -> PyResult<Self> {
-        let refuse = |why: &str| {
-            let kind = object.get_type().name().map_or_else(|_| "object".into(), |n| n.to_string());
-            PyBufferError::new_err(format!("the memory of this {kind} {why}"))
-        };
+    fn export(object: &Bound<'_, PyAny>, writable: bool) -> PyResult<Self> {
+        let flags = ffi::PyBUF_C_CONTIGUOUS | if writable { ffi::PyBUF_WRITABLE } else { 0 };
         let view = PyMemoryView::from(object)?;
-        let buffer = PyUntypedBuffer::get(view.as_any())?;
-        if !buffer.is_c_contiguous() {
-            return Err(refuse("is not C-contiguous: pass a copy of it"));
-        }
-        let ptr = NonNull::new(buffer.buf_ptr().cast::<u8>()).unwrap_or(NonNull::dangling());
-        let len = buffer.len_bytes();
-        // The view's own export of the object keeps the memory; this one is not needed.
-        buffer.release(object.py());
+        // Another export of the view is of the same memory. If it is refused, the object itself
+        // may say better why, and in the terms of its type: arrays of numpy raise `ValueError`.
+        let (ptr, len) = memory(view.as_any(), flags)
+            .map_err(|error| memory(object, flags).err().unwrap_or(error))?;
+        let ptr = NonNull::new(ptr).unwrap_or(NonNull::dangling());
         Ok(Self { ptr, len, _view: view.unbind() })
     }
+}
+
+/// Where the memory of `object` is and how many bytes it has, if it can be exported in the way that
+/// `flags` ask for. It is valid for as long as something else keeps it exported.
+fn memory(object: &Bound<'_, PyAny>, flags: c_int) -> PyResult<(*mut u8, usize)> {
+    let mut view = MaybeUninit::<ffi::Py_buffer>::zeroed();
+    // SAFETY: the GIL is held, `object` is alive and `view` is room for a view.
+    if unsafe { ffi::PyObject_GetBuffer(object.as_ptr(), view.as_mut_ptr(), flags) } != 0 {
+        return Err(PyErr::fetch(object.py()));
+    }
+    // SAFETY: the call succeeded, so `view` is filled.
+    let mut view = unsafe { view.assume_init() };
+    let memory = (view.buf.cast(), view.len.unsigned_abs());
+    // SAFETY: a view that was filled is released once, with the GIL held.
+    unsafe { ffi::PyBuffer_Release(&raw mut view) };
+    Ok(memory)
 }
 
 impl AsRef<[u8]> for HeldBytes {
@@ -64,18 +72,6 @@ impl AsRef<[u8]> for HeldBytes {
         // SAFETY: exported for as long as `self` lives; see the invariant at `Send`.
         unsafe { slice::from_raw_parts(self.ptr.as_ptr(), self.len) }
     }
-}
-
-/// Raises what `object` raises if it cannot be exported in the way that `flags` ask for.
-fn demand(object: &Bound<'_, PyAny>, flags: std::ffi::c_int) -> PyResult<()> {
-    let mut view = MaybeUninit::<ffi::Py_buffer>::zeroed();
-    // SAFETY: the GIL is held, `object` is alive and `view` is room for a view.
-    if unsafe { ffi::PyObject_GetBuffer(object.as_ptr(), view.as_mut_ptr(), flags) } != 0 {
-        return Err(PyErr::fetch(object.py()));
-    }
-    // SAFETY: the call succeeded, so `view` is filled and has to be released, which is done once.
-    unsafe { ffi::PyBuffer_Release(view.as_mut_ptr()) };
-    Ok(())
 }
 
 /// The memory of `held`, which was exported [writable](HeldBytes::writable), for the receiver to
