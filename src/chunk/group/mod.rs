@@ -404,8 +404,15 @@ impl Group {
         }
     }
 
-    /// Member `member` has moved its head and gives account of the chunks that it left.
-    fn head_moved(&self, member: usize, head: u64, stream_id: u64, left: &mut Vec<(u64, u64)>) {
+    /// Member `member` has moved its head and gives account of the chunks that it left. True if the
+    /// group's head moved: the caller has to [publish](Self::publish) what that finished.
+    fn head_moved(
+        &self,
+        member: usize,
+        head: u64,
+        stream_id: u64,
+        left: &mut Vec<(u64, u64)>,
+    ) -> bool {
         let mut state = self.state();
         for (id, units) in left.drain(..) {
             if let Some(chunk) = state.slot(id).and_then(|slot| slot.chunk.as_mut()) {
@@ -417,8 +424,8 @@ impl Group {
         drop(state);
         if moved {
             self.wake_parked();
-            self.publish();
         }
+        moved
     }
 
     /// Member `member` is gone: it holds nobody back any more.

@@ -9,6 +9,7 @@ mod lone;
 mod lone_model;
 mod rules;
 mod wakes;
+mod world;
 
 use std::sync::Arc;
 

@@ -90,10 +90,14 @@ fn who_recycles_leaves_its_place_in_the_pools_queue() {
 struct Fragile(Arc<AtomicUsize>);
 
 impl Flush for Fragile {
+    type Rest = ();
+
     fn flush_until(&mut self, target: u64) {
         assert!(!std::thread::panicking(), "a panic here would abort");
         self.0.store(target as usize, Ordering::SeqCst);
     }
+
+    fn finish((): ()) {}
 }
 
 #[test]
