@@ -101,14 +101,14 @@ impl<S: Sink> Shared<S> {
     }
 
     /// Drops what the stream holds, in the caller's thread.
-    pub(super) fn abandon(&self) {
+    fn abandon(&self) {
         let cx = Cx { waker: Waker::noop(), now: Instant::now() };
         self.gate.lock().abandon(&cx);
     }
 
-    /// As [`abandon`](Self::abandon), for the worker after a panic: the callbacks that this needs
-    /// may panic too, and neither the worker nor who waits for the stream may suffer.
-    fn abandon_through_panics(&self) {
+    /// As [`abandon`](Self::abandon), once the stream has ended: the callbacks that this needs may
+    /// panic, and neither the worker nor who waits for the stream may suffer.
+    pub(super) fn abandon_through_panics(&self) {
         // Ends, because a callback that panicked is not called again for the same thing.
         while catch_unwind(AssertUnwindSafe(|| self.abandon())).is_err() {}
     }
@@ -143,7 +143,7 @@ impl<S: Sink> StreamControl for Shared<S> {
         self.request_stop(is_request);
         if !is_request && self.control.waker.get().is_some() {
             self.wait();
-            self.abandon();
+            self.abandon_through_panics();
         }
     }
 

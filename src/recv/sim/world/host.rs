@@ -188,7 +188,13 @@ impl World {
             Polled::Done
         });
         lock(&self.stack).pop();
-        self.note(|| format!("  stream {at}: {polled:?}{}", if broken { ", broken" } else { "" }));
+        self.note(|| {
+            let what = match polled {
+                Polled::Wait(until) => format!("waits {:?}", until.map(|until| until - self.start)),
+                other => format!("{other:?}"),
+            };
+            format!("  stream {at}: {what}{}", if broken { ", broken" } else { "" })
+        });
         assert!(!stopping || polled == Polled::Done, "a stop takes one quantum");
         let mut jobs = lock(&self.jobs);
         let job = &mut jobs[at];

@@ -39,7 +39,7 @@ impl<S: Sink> Handle for Shared<S> {
     }
 
     fn abandon(&self) {
-        Self::abandon(self);
+        self.abandon_through_panics();
     }
 }
 
