@@ -15,6 +15,7 @@ mod items;
 mod lifetime;
 mod logging;
 mod memory;
+mod patience;
 mod raw_descriptor;
 mod recv;
 mod send;

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Waker;
+use std::time::Instant;
 
 use speadway::chunk::Ready;
 use speadway::heap::{Heap, HeapStatus};
 use speadway::ring::{PollPush, Producer, Ring, Waiter};
 
+use crate::patience::Patience;
 use crate::throttle::Throttle;
 
 /// Puts heaps in a ring, and waits while it is full.
@@ -19,8 +21,9 @@ pub(super) struct Outlet {
     contiguous_only: bool,
     /// Whether packets are lost while the stream waits.
     lossy: Arc<AtomicBool>,
-    /// The heap at hand has been waiting.
-    blocked: bool,
+    /// Since when the heap at hand has been waiting.
+    blocked: Option<Instant>,
+    patience: Patience,
     throttle: Throttle,
 }
 
@@ -32,7 +35,8 @@ impl Outlet {
             waiter: Waiter::default(),
             contiguous_only,
             lossy,
-            blocked: false,
+            blocked: None,
+            patience: Patience::default(),
             throttle: Throttle::default(),
         }
     }
@@ -53,9 +57,13 @@ impl Ready<Heap> for Outlet {
             });
             return Ok(());
         }
+        if self.ring.is_full() && self.blocked.is_none() {
+            self.patience.look(|| (!self.ring.is_full()).then_some(()));
+        }
         match self.ring.poll_push(heap, &mut self.waiter, waker) {
             PollPush::Pending(heap) => {
-                let is_first = !std::mem::replace(&mut self.blocked, true);
+                let is_first = self.blocked.is_none();
+                self.blocked.get_or_insert_with(Instant::now);
                 if is_first && self.lossy.load(Ordering::Relaxed) {
                     self.warn(|| format!("worker thread blocked by full ringbuffer on heap {cnt}"));
                 }
@@ -67,7 +75,9 @@ impl Ready<Heap> for Outlet {
             ),
             PollPush::Done => {}
         }
-        self.blocked = false;
+        if let Some(start) = self.blocked.take() {
+            self.patience.slept_since(start);
+        }
         Ok(())
     }
 
