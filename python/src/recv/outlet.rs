@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Waker;
-use std::time::Instant;
 
 use speadway::chunk::Ready;
 use speadway::heap::{Heap, HeapStatus};
@@ -21,8 +20,8 @@ pub(super) struct Outlet {
     contiguous_only: bool,
     /// Whether packets are lost while the stream waits.
     lossy: Arc<AtomicBool>,
-    /// Since when the heap at hand has been waiting.
-    blocked: Option<Instant>,
+    /// The heap at hand has been waiting.
+    blocked: bool,
     patience: Patience,
     throttle: Throttle,
 }
@@ -35,7 +34,7 @@ impl Outlet {
             waiter: Waiter::default(),
             contiguous_only,
             lossy,
-            blocked: None,
+            blocked: false,
             patience: Patience::default(),
             throttle: Throttle::default(),
         }
@@ -57,13 +56,12 @@ impl Ready<Heap> for Outlet {
             });
             return Ok(());
         }
-        if self.ring.is_full() && self.blocked.is_none() {
+        if self.ring.is_full() && !self.blocked {
             self.patience.look(|| (!self.ring.is_full()).then_some(()));
         }
         match self.ring.poll_push(heap, &mut self.waiter, waker) {
             PollPush::Pending(heap) => {
-                let is_first = self.blocked.is_none();
-                self.blocked.get_or_insert_with(Instant::now);
+                let is_first = !std::mem::replace(&mut self.blocked, true);
                 if is_first && self.lossy.load(Ordering::Relaxed) {
                     self.warn(|| format!("worker thread blocked by full ringbuffer on heap {cnt}"));
                 }
@@ -75,9 +73,7 @@ impl Ready<Heap> for Outlet {
             ),
             PollPush::Done => {}
         }
-        if let Some(start) = self.blocked.take() {
-            self.patience.slept_since(start);
-        }
+        self.blocked = false;
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::OnceLock;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use pyo3::exceptions::PyStopIteration;
 use pyo3::prelude::*;
@@ -67,13 +67,7 @@ impl HeapRing {
             Err(TryPopError::Empty) => None,
             popped => Some(popped),
         });
-        let popped = found.unwrap_or_else(|| {
-            let start = Instant::now();
-            let popped = self.ring.pop_timeout(time);
-            self.patience.slept_since(start);
-            popped
-        });
-        match popped {
+        match found.unwrap_or_else(|| self.ring.pop_timeout(time)) {
             Ok(heap) => Ok(Some(heap)),
             Err(TryPopError::Empty) => Ok(None),
             Err(TryPopError::Ended) => Err(Ended),
