@@ -12,9 +12,12 @@ const JUMBO: u32 = 9000;
 /// gathered 42 packets a read and saved the receiver 50 to 70 % of its CPU time.
 const FLUSH_TIMEOUT: u64 = 100_000;
 
-/// How often the interface may be found empty before interrupts are enabled again; without it the
-/// timeout has no effect (Documentation/networking/napi.rst, "IRQ suspension").
+/// How often the interface may be found empty, at the end of the timeout, before it may interrupt
+/// again (Documentation/networking/napi.rst, "Software IRQ coalescing").
 const DEFER_IRQS: u32 = 2;
+
+/// The type of loopback (`ARPHRD_LOOPBACK`, linux/if_arp.h).
+const LOOPBACK: u32 = 772;
 
 pub(super) fn path(interface: &str, file: &str) -> String {
     format!("/sys/class/net/{interface}/{file}")
@@ -74,27 +77,31 @@ pub(super) fn gro(host: &Host, interface: &str, _wanted: &Wanted) -> Found {
 
 /// Whether packets are held back for others to be merged with.
 pub(super) fn gro_flush(host: &Host, interface: &str, _wanted: &Wanted) -> Found {
+    if host.number(&path(interface, "type")) == Ok(LOOPBACK) {
+        return Ok(vec![Finding::ok("loopback passes trains on as they were sent")]);
+    }
     let timeout: u64 = host.number(&path(interface, "gro_flush_timeout"))?;
     let defer: u32 = host.number(&path(interface, "napi_defer_hard_irqs"))?;
-    if timeout > 0 && defer > 0 {
-        let found = format!("packets may wait {} µs to be merged", timeout / 1000);
-        return Ok(vec![Finding::ok(found)]);
-    }
-    let mut finding = Finding::advice(
-        format!("gro_flush_timeout is {timeout} and napi_defer_hard_irqs {defer}"),
-        "packets are merged only with those that arrive at the same moment, which senders that do \
-         not send in trains rarely make them do; holding them for 100 µs saved half of the CPU \
-         time and more, and costs as much latency",
-    );
+    let timeout_at = path(interface, "gro_flush_timeout");
+    let defer_at = path(interface, "napi_defer_hard_irqs");
     if timeout == 0 {
-        let to = path(interface, "gro_flush_timeout");
-        finding = finding.run(format!("echo {FLUSH_TIMEOUT} > {to}"));
+        let why = "packets are merged only with those that arrive at the same moment, which \
+                   senders that do not send in trains rarely make them do; holding them for 100 \
+                   µs saved half of the CPU time and more, and costs as much latency";
+        let finding = Finding::advice("packets are not held back to be merged", why);
+        return Ok(vec![
+            finding
+                .run(format!("echo {FLUSH_TIMEOUT} > {timeout_at}"))
+                .run(format!("echo {DEFER_IRQS} > {defer_at}")),
+        ]);
     }
+    let found = format!("packets may wait {} µs to be merged", timeout / 1000);
     if defer == 0 {
-        let to = path(interface, "napi_defer_hard_irqs");
-        finding = finding.run(format!("echo {DEFER_IRQS} > {to}"));
+        let why = "an interface that interrupts meanwhile has them handed over sooner";
+        let finding = Finding::note(format!("{found}, but interrupts are not deferred"), why);
+        return Ok(vec![finding.run(format!("echo {DEFER_IRQS} > {defer_at}"))]);
     }
-    Ok(vec![finding])
+    Ok(vec![Finding::ok(found)])
 }
 
 /// Whether interrupts come at intervals that change.
@@ -103,7 +110,11 @@ pub(super) fn moderation(host: &Host, interface: &str, _wanted: &Wanted) -> Foun
     // rx_coalesce_usecs comes first, use_adaptive_rx_coalesce tenth.
     let (micros, adaptive) = (answer[0], answer[9]);
     if adaptive == 0 {
-        return Ok(vec![Finding::ok(format!("interrupts are {micros} µs apart at least"))]);
+        let found = match micros {
+            0 => "interrupts come at once".to_owned(),
+            _ => format!("interrupts are {micros} µs apart at least"),
+        };
+        return Ok(vec![Finding::ok(found)]);
     }
     let why = "it adapts to what was, so that a burst after a pause finds it wrong; a fixed \
                interval makes measurements repeatable";

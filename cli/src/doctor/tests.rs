@@ -252,7 +252,7 @@ fn each_interface_that_could_do_better_is_told() {
         &file("napi_defer_hard_irqs"),
         "0",
         "gro-flush",
-        Advice,
+        Note,
         "echo 2 > /sys/class/net/eth1",
     );
     let adaptive = "8 0 0 0 0 0 0 0 0 1 0 0 0 0 0 0 0 0 0 0 0 0";
