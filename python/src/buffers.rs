@@ -5,6 +5,7 @@ use std::ffi::c_int;
 use std::mem::MaybeUninit;
 use std::ptr::NonNull;
 use std::slice;
+use std::sync::Arc;
 
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -30,6 +31,12 @@ impl HeldBytes {
     /// The bytes of `object`, which must be C-contiguous.
     pub(crate) fn readable(object: &Bound<'_, PyAny>) -> PyResult<Self> {
         Self::export(object, false)
+    }
+
+    /// The bytes of `object`, which must be C-contiguous and writable. What is not raises whatever
+    /// its own type raises: `BufferError`, or `ValueError` for arrays of numpy.
+    pub(crate) fn writable(object: &Bound<'_, PyAny>) -> PyResult<Self> {
+        Self::export(object, true)
     }
 
     fn export(object: &Bound<'_, PyAny>, writable: bool) -> PyResult<Self> {
@@ -67,12 +74,12 @@ impl AsRef<[u8]> for HeldBytes {
     }
 }
 
-/// The writable C-contiguous memory of `object`, for the receiver to write to.
-pub(crate) fn writable(object: &Bound<'_, PyAny>) -> PyResult<Buffer> {
-    let held = HeldBytes::export(object, true)?;
-    let (ptr, len) = (held.ptr, held.len);
-    // SAFETY: the memory is exported writable and stays until `held` is dropped with the buffer.
-    // That nothing else uses it meanwhile is what the documentation of `Chunk` asks of users; who
-    // does not keep to it sees torn data, as with every writer behind the buffer protocol.
-    Ok(unsafe { Buffer::from_raw(ptr, len, Box::new(held)) })
+/// The memory of `held`, which was exported [writable](HeldBytes::writable), for the receiver to
+/// write to.
+pub(crate) fn lend(held: &Arc<HeldBytes>) -> Buffer {
+    // SAFETY: the memory is exported writable and stays until the last handle of `held` is dropped,
+    // one of which the buffer owns. That nothing else uses it meanwhile is what the documentation of
+    // `Chunk` asks of users; who does not keep to it sees torn data, as with every writer behind the
+    // buffer protocol.
+    unsafe { Buffer::from_raw(held.ptr, held.len, Box::new(Arc::clone(held))) }
 }

@@ -2,8 +2,15 @@
 
 from . import stream_stat_indices
 from .._speadway.recv import (
+    Axis,
+    Chunk,
+    ChunkRingbuffer,
+    ChunkStreamConfig,
+    ChunkStreamGroupConfig,
+    ChunkStreamGroupMember,
     Heap,
     IncompleteHeap,
+    Layout,
     RingStreamConfig,
     Stream,
     StreamConfig,
@@ -11,15 +18,29 @@ from .._speadway.recv import (
     StreamStats,
     UdpIbvConfig,
 )
+from ._chunk import ChunkRingPair, ChunkRingStream, ChunkStreamRingGroup
+from ._chunks import Chunks, Tally
 
 __all__ = [
+    "Axis",
+    "Chunk",
+    "ChunkRingPair",
+    "ChunkRingStream",
+    "ChunkRingbuffer",
+    "ChunkStreamConfig",
+    "ChunkStreamGroupConfig",
+    "ChunkStreamGroupMember",
+    "ChunkStreamRingGroup",
+    "Chunks",
     "Heap",
     "IncompleteHeap",
+    "Layout",
     "RingStreamConfig",
     "Stream",
     "StreamConfig",
     "StreamStatConfig",
     "StreamStats",
+    "Tally",
     "UdpIbvConfig",
     "stream_stat_indices",
 ]

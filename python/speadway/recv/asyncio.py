@@ -7,8 +7,9 @@ from typing import Any
 from .. import Empty, Stopped
 from . import Heap, IncompleteHeap
 from . import Stream as _Stream
+from ._chunk_asyncio import ChunkRingbuffer
 
-__all__ = ["Stream"]
+__all__ = ["ChunkRingbuffer", "Stream"]
 
 
 class Stream(_Stream):

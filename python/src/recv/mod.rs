@@ -1,10 +1,19 @@
 //! `speadway.recv`.
 
 mod base;
+mod chunk;
+mod chunk_config;
+mod chunk_exchange;
+mod chunk_ring;
+mod chunk_stream;
 mod config;
+mod group;
+mod group_config;
 mod heap;
 mod ibv;
+mod layout;
 mod outlet;
+mod place;
 mod raw_item;
 mod readers;
 mod ring_config;
@@ -22,11 +31,25 @@ pub(crate) mod recv {
     #[pymodule_export]
     use super::base::StreamBase;
     #[pymodule_export]
+    use super::chunk::Chunk;
+    #[pymodule_export]
+    use super::chunk_config::ChunkStreamConfig;
+    #[pymodule_export]
+    use super::chunk_ring::ChunkRingbuffer;
+    #[pymodule_export]
+    use super::chunk_stream::ChunkRingStream;
+    #[pymodule_export]
     use super::config::StreamConfig;
+    #[pymodule_export]
+    use super::group::{ChunkStreamGroupMember, ChunkStreamRingGroup};
+    #[pymodule_export]
+    use super::group_config::ChunkStreamGroupConfig;
     #[pymodule_export]
     use super::heap::{Heap, IncompleteHeap};
     #[pymodule_export]
     use super::ibv::UdpIbvConfig;
+    #[pymodule_export]
+    use super::layout::{Axis, Layout};
     #[pymodule_export]
     use super::raw_item::RawItem;
     #[pymodule_export]

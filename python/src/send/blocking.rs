@@ -1,6 +1,7 @@
 //! Sending that waits until it is done.
 
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, Thread};
 use std::time::Duration;
 
 use pyo3::prelude::*;
@@ -70,7 +71,7 @@ impl SyncStream {
 /// GIL, that lets go of their memory.
 fn send(stream: &Bound<'_, Stream>, work: Work) -> PyResult<u64> {
     let running = stream.get().running()?;
-    let outcome = Arc::new(Outcome::default());
+    let outcome = Arc::new(Outcome::new());
     let arrives = Arc::clone(&outcome);
     running.queue(&work, move |result| arrives.fill(result), || {}).or_raise()?;
     let result = wait(stream.py(), |timeout| match outcome.take_within(timeout) {
@@ -80,22 +81,27 @@ fn send(stream: &Bound<'_, Stream>, work: Work) -> PyResult<u64> {
     result?.or_raise()
 }
 
-/// Where the result of one call arrives.
-#[derive(Default)]
+/// Where the result of one call arrives, for the thread that made this.
 struct Outcome {
     result: Mutex<Option<Result<u64, SendError>>>,
-    filled: Condvar,
+    waits: Thread,
 }
 
 impl Outcome {
+    fn new() -> Self {
+        Self { result: Mutex::default(), waits: thread::current() }
+    }
+
     fn fill(&self, result: Result<u64, SendError>) {
         *self.result.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
-        self.filled.notify_one();
+        self.waits.unpark();
     }
 
     fn take_within(&self, timeout: Duration) -> Option<Result<u64, SendError>> {
-        let result = self.result.lock().unwrap_or_else(PoisonError::into_inner);
-        let waited = self.filled.wait_timeout_while(result, timeout, |result| result.is_none());
-        waited.unwrap_or_else(PoisonError::into_inner).0.take()
+        let take = || self.result.lock().unwrap_or_else(PoisonError::into_inner).take();
+        take().or_else(|| {
+            thread::park_timeout(timeout);
+            take()
+        })
     }
 }

@@ -26,6 +26,7 @@ impl PacketGenerator {
     }
 
     /// Divides `heap` into packets of at most `max_packet_size` bytes, as heap number `cnt`.
+    /// ValueError if they are too small for it, or the number too large for its flavour.
     fn __init__(
         &self,
         heap: &Bound<'_, Heap>,
@@ -33,9 +34,7 @@ impl PacketGenerator {
         max_packet_size: Int<usize>,
     ) -> PyResult<()> {
         let core = heap.get().core()?;
-        // Counts start over where the flavour ends.
-        let cnt = cnt.0 & core.flavour().max_value();
-        self.packets.init(Mutex::new(core.packets(cnt, max_packet_size.0).or_raise()?));
+        self.packets.init(Mutex::new(core.packets(cnt.0, max_packet_size.0).or_raise()?));
         Ok(())
     }
 
