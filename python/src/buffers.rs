@@ -1,11 +1,13 @@
 //! The memory of Python objects, held by Rust.
 #![allow(unsafe_code)]
 
+use std::ffi::c_int;
+use std::mem::MaybeUninit;
 use std::ptr::NonNull;
 use std::slice;
+use std::sync::Arc;
 
-use pyo3::buffer::PyUntypedBuffer;
-use pyo3::exceptions::PyBufferError;
+use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyMemoryView;
 use speadway::memory::Buffer;
@@ -31,25 +33,38 @@ impl HeldBytes {
         Self::export(object, false)
     }
 
+    /// The bytes of `object`, which must be C-contiguous and writable. What is not raises whatever
+    /// its own type raises: `BufferError`, or `ValueError` for arrays of numpy.
+    pub(crate) fn writable(object: &Bound<'_, PyAny>) -> PyResult<Self> {
+        Self::export(object, true)
+    }
+
     fn export(object: &Bound<'_, PyAny>, writable: bool) -> PyResult<Self> {
-        let refuse = |why: &str| {
-            let kind = object.get_type().name().map_or_else(|_| "object".into(), |n| n.to_string());
-            PyBufferError::new_err(format!("the memory of this {kind} {why}"))
-        };
+        let flags = ffi::PyBUF_C_CONTIGUOUS | if writable { ffi::PyBUF_WRITABLE } else { 0 };
         let view = PyMemoryView::from(object)?;
-        let buffer = PyUntypedBuffer::get(view.as_any())?;
-        if !buffer.is_c_contiguous() {
-            return Err(refuse("is not C-contiguous: pass a copy of it"));
-        }
-        if writable && buffer.readonly() {
-            return Err(refuse("is read-only: pass something that can be written to"));
-        }
-        let ptr = NonNull::new(buffer.buf_ptr().cast::<u8>()).unwrap_or(NonNull::dangling());
-        let len = buffer.len_bytes();
-        // The view's own export of the object keeps the memory; this one is not needed.
-        buffer.release(object.py());
+        // Another export of the view is of the same memory. If it is refused, the object itself
+        // may say better why, and in the terms of its type: arrays of numpy raise `ValueError`.
+        let (ptr, len) = memory(view.as_any(), flags)
+            .map_err(|error| memory(object, flags).err().unwrap_or(error))?;
+        let ptr = NonNull::new(ptr).unwrap_or(NonNull::dangling());
         Ok(Self { ptr, len, _view: view.unbind() })
     }
+}
+
+/// Where the memory of `object` is and how many bytes it has, if it can be exported in the way that
+/// `flags` ask for. It is valid for as long as something else keeps it exported.
+fn memory(object: &Bound<'_, PyAny>, flags: c_int) -> PyResult<(*mut u8, usize)> {
+    let mut view = MaybeUninit::<ffi::Py_buffer>::zeroed();
+    // SAFETY: the GIL is held, `object` is alive and `view` is room for a view.
+    if unsafe { ffi::PyObject_GetBuffer(object.as_ptr(), view.as_mut_ptr(), flags) } != 0 {
+        return Err(PyErr::fetch(object.py()));
+    }
+    // SAFETY: the call succeeded, so `view` is filled.
+    let mut view = unsafe { view.assume_init() };
+    let memory = (view.buf.cast(), view.len.unsigned_abs());
+    // SAFETY: a view that was filled is released once, with the GIL held.
+    unsafe { ffi::PyBuffer_Release(&raw mut view) };
+    Ok(memory)
 }
 
 impl AsRef<[u8]> for HeldBytes {
@@ -59,12 +74,12 @@ impl AsRef<[u8]> for HeldBytes {
     }
 }
 
-/// The writable C-contiguous memory of `object`, for the receiver to write to.
-pub(crate) fn writable(object: &Bound<'_, PyAny>) -> PyResult<Buffer> {
-    let held = HeldBytes::export(object, true)?;
-    let (ptr, len) = (held.ptr, held.len);
-    // SAFETY: the memory is exported writable and stays until `held` is dropped with the buffer.
-    // That nothing else uses it meanwhile is what the documentation of `Chunk` asks of users; who
-    // does not keep to it sees torn data, as with every writer behind the buffer protocol.
-    Ok(unsafe { Buffer::from_raw(ptr, len, Box::new(held)) })
+/// The memory of `held`, which was exported [writable](HeldBytes::writable), for the receiver to
+/// write to.
+pub(crate) fn lend(held: &Arc<HeldBytes>) -> Buffer {
+    // SAFETY: the memory is exported writable and stays until the last handle of `held` is dropped,
+    // one of which the buffer owns. That nothing else uses it meanwhile is what the documentation of
+    // `Chunk` asks of users; who does not keep to it sees torn data, as with every writer behind the
+    // buffer protocol.
+    unsafe { Buffer::from_raw(held.ptr, held.len, Box::new(Arc::clone(held))) }
 }
