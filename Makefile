@@ -12,6 +12,11 @@ CARGO_FLAGS ?=
 # Narrows `make test` and `make test-net` down to tests with this in their names.
 TESTS ?=
 
+# How many worlds `make sim` lives through, from which one on; or the only one.
+SEEDS ?= 10000
+FIRST_SEED ?= 0
+SEED ?=
+
 VENV := .venv
 VENV_STAMP := $(VENV)/.stamp
 PEER_REQUIREMENTS := python/tests/requirements.txt
@@ -52,6 +57,12 @@ test-python: python ## Run the tests of the Python package
 model: ## Check the lock-free parts under every interleaving (loom)
 	RUSTFLAGS="--cfg speadway_loom" $(CARGO) test $(CARGO_FLAGS) \
 		--release --package speadway --lib --target-dir target/loom -- models
+
+.PHONY: sim
+sim: ## Live through SEEDS simulated worlds, or through SEED=x and see what happens in it
+	SEEDS="$(SEEDS)" SEED="$(SEED)" FIRST_SEED="$(FIRST_SEED)" $(CARGO) test $(CARGO_FLAGS) \
+		--profile sim --package speadway --lib -- \
+		--exact recv::sim::world::fleet::worlds --nocapture
 
 .PHONY: test-net
 test-net: venv ## Run the tests that need root and network namespaces

@@ -1,4 +1,5 @@
-//! Conversion of arguments as the reference does it: a number that does not fit is a `TypeError`.
+//! Conversion of arguments as the reference does it: a number that does not fit is a `TypeError`, and
+//! `None` is not the same as nothing.
 
 use pyo3::PyTypeInfo;
 use pyo3::exceptions::PyTypeError;
@@ -119,6 +120,33 @@ where
     match argument {
         Some(value) => value.extract().map_err(Into::into),
         None => Err(PyTypeError::new_err(format!("{function}() needs the argument '{name}'"))),
+    }
+}
+
+/// An argument that may be left out. Unlike an `Option` it does not take `None`.
+pub(crate) enum Maybe<T> {
+    Given(T),
+    LeftOut,
+}
+
+impl<'a, 'py, T> FromPyObject<'a, 'py> for Maybe<T>
+where
+    T: FromPyObject<'a, 'py>,
+{
+    type Error = T::Error;
+
+    fn extract(object: Borrowed<'a, 'py, PyAny>) -> Result<Self, T::Error> {
+        object.extract().map(Self::Given)
+    }
+}
+
+impl<T> Maybe<T> {
+    /// What was given, if anything was.
+    pub(crate) fn given(self) -> Option<T> {
+        match self {
+            Self::Given(value) => Some(value),
+            Self::LeftOut => None,
+        }
     }
 }
 

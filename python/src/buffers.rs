@@ -41,9 +41,10 @@ impl HeldBytes {
     }
 
     fn export(object: &Bound<'_, PyAny>, flags: c_int) -> PyResult<Self> {
-        memory(object, flags)?; // has the object complain, not the view
         let view = PyMemoryView::from(object)?;
-        let (ptr, len) = memory(&view, flags)?;
+        // If this is refused, the object itself says better why, and in the terms of its type.
+        let (ptr, len) =
+            memory(&view, flags).map_err(|error| memory(object, flags).err().unwrap_or(error))?;
         Ok(Self { ptr, len, view: view.unbind() })
     }
 

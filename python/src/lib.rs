@@ -11,6 +11,7 @@ mod enums;
 mod errors;
 mod flavour;
 mod inproc;
+mod items;
 mod lifetime;
 mod logging;
 mod memory;
@@ -33,6 +34,8 @@ mod _speadway {
     use super::flavour::Flavour;
     #[pymodule_export]
     use super::inproc::InprocQueue;
+    #[pymodule_export]
+    use super::items::{pack_bits, unpack_bits, update_items};
     #[pymodule_export]
     use super::lifetime::stop_all;
     #[pymodule_export]

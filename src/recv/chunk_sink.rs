@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::engine::{Close, Sink};
 use super::stats::Counters;
 use crate::chunk::{
-    Cx, HeapContext, JumpGuard, ParkReason, Place, Placement, Reach, Supply, Verdict, Window,
+    Cx, Group, HeapContext, JumpGuard, ParkReason, Place, Placement, Reach, Supply, Verdict, Window,
 };
 use crate::heap::{HeapOutcome, Origin, PacketDiscard, Slot};
 use crate::wire::Packet;
@@ -311,8 +311,8 @@ impl<S: Supply> Sink for ChunkSink<S> {
         self.window.expire(cx, drained);
     }
 
-    fn flush_until(&mut self, target: u64, cx: &Cx<'_>) {
-        self.window.flush_until(target, cx);
+    fn flush_until(&mut self, target: u64) -> Option<Arc<Group>> {
+        self.window.flush_quietly(target)
     }
 }
 

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use super::stats::Counters;
-use crate::chunk::{Cx, ParkReason};
+use crate::chunk::{Cx, Group, ParkReason};
 use crate::heap::{Assembly, HeapOutcome, Origin, PacketDiscard, Slot, SlotTable};
 use crate::wire::{DecodeError, Packet};
 
@@ -66,8 +66,9 @@ pub(crate) trait Sink: Send {
     /// Time has passed. `drained` says that all readers were found empty just now.
     fn tick(&mut self, cx: &Cx<'_>, drained: bool);
 
-    /// Releases everything before chunk `target`, for the other members of a group.
-    fn flush_until(&mut self, target: u64, cx: &Cx<'_>);
+    /// Releases everything before chunk `target`, for the other members of a group, which it gives
+    /// back if something is to be published then. Calls nobody.
+    fn flush_until(&mut self, target: u64) -> Option<Arc<Group>>;
 }
 
 /// Why a heap leaves its slot.

@@ -22,6 +22,7 @@ mod stats;
 mod stream;
 
 pub(crate) use config::{MEMCPY_NONTEMPORAL, MEMCPY_STD};
+pub(crate) use heap::Heap;
 use pyo3::prelude::*;
 
 /// Receiving.
