@@ -17,7 +17,7 @@ mod group;
 mod heap_sink;
 mod reader;
 pub mod readers;
-#[cfg(all(test, not(speadway_loom)))]
+#[cfg(all(any(test, speadway_fuzz), not(speadway_loom)))]
 mod sim;
 mod stats;
 mod stream;

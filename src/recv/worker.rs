@@ -99,6 +99,8 @@ pub(crate) struct TaskCx<'a> {
     /// The token of the task's first reader.
     pub(crate) token: usize,
     pub(crate) now: Instant,
+    /// Whether the waker was called since the last poll.
+    pub(crate) woken: bool,
 }
 
 /// What a task wants next.
@@ -359,7 +361,7 @@ impl Run {
                 continue;
             }
             let registry = self.poll.registry();
-            match running.poll(registry, key, now) {
+            match running.poll(registry, key, now, woken) {
                 Polled::Again => {
                     running.runnable = true;
                     busy = true;
@@ -412,8 +414,8 @@ impl Run {
 }
 
 impl Running {
-    fn poll(&mut self, registry: &Registry, key: usize, now: Instant) -> Polled {
-        let cx = TaskCx { waker: &self.waker, registry, token: key * MAX_READERS, now };
+    fn poll(&mut self, registry: &Registry, key: usize, now: Instant, woken: bool) -> Polled {
+        let cx = TaskCx { waker: &self.waker, registry, token: key * MAX_READERS, now, woken };
         // A panic in a callback ends that stream and nothing else.
         let poll = AssertUnwindSafe(|| self.task.poll(&cx));
         match catch_unwind(poll) {

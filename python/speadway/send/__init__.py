@@ -1,5 +1,6 @@
 """Send SPEAD streams."""
 
+from ._generator import HeapGenerator, ItemGroup
 from .._speadway.send import (
     BytesStream,
     GroupMode,
@@ -19,9 +20,11 @@ __all__ = [
     "BytesStream",
     "GroupMode",
     "Heap",
+    "HeapGenerator",
     "HeapReference",
     "HeapReferenceList",
     "InprocStream",
+    "ItemGroup",
     "PacketGenerator",
     "RateMethod",
     "Stream",

@@ -8,7 +8,9 @@ mod groups;
 mod lone;
 mod lone_model;
 mod rules;
+mod tasks;
 mod wakes;
+mod world;
 
 use std::sync::Arc;
 
