@@ -28,8 +28,13 @@ struct Fields {
 }
 
 impl RawDescriptor {
-    /// A descriptor that was received.
-    pub(crate) fn from_core(core: Descriptor) -> Self {
+    /// A descriptor that was received. As in the reference, shape and format are not shown if there is
+    /// a numpy header, which takes their place.
+    pub(crate) fn from_core(mut core: Descriptor) -> Self {
+        if !core.numpy_header.is_empty() {
+            core.shape.clear();
+            core.format.clear();
+        }
         let field = |field: FormatField| (char::from(field.code), i64::from(field.bits));
         // Ids have at most 63 bits, and sizes are limited by the payload.
         let size = |size: u64| i64::try_from(size).unwrap_or(i64::MAX);

@@ -56,17 +56,16 @@ pub(super) fn run(options: &Options) -> Result<bool> {
         }
         let (busy, max_memory) = (Arc::clone(&busy), options.max_memory);
         thread::spawn(move || {
-            let _reset = Reset(busy);
-            report(serve(stream, max_memory));
+            report(serve(stream, max_memory, Some(Free(busy))));
         });
     }
     Ok(true)
 }
 
 /// Makes room for the next master, even if serving this one panics.
-struct Reset(Arc<AtomicBool>);
+struct Free(Arc<AtomicBool>);
 
-impl Drop for Reset {
+impl Drop for Free {
     fn drop(&mut self) {
         self.0.store(false, Ordering::Release);
     }
@@ -76,7 +75,7 @@ impl Drop for Reset {
 fn serve_once(listener: &TcpListener, max_memory: usize) -> Result<bool> {
     loop {
         let (stream, _) = listener.accept()?;
-        match serve(stream, max_memory) {
+        match serve(stream, max_memory, None) {
             Ok(Served::Master) => return Ok(true),
             Ok(Served::Nobody) => {}
             Err(error) => {
@@ -111,9 +110,11 @@ fn refuse(stream: TcpStream) {
 }
 
 /// Answers a master until it has no more questions.
-fn serve(stream: TcpStream, max_memory: usize) -> Result<Served> {
+fn serve(stream: TcpStream, max_memory: usize, free: Option<Free>) -> Result<Served> {
     let peer = stream.peer_addr().map_or_else(|_| "?".to_owned(), |address| address.to_string());
     let mut connection = Connection::new(stream, format!("the master at {peer}"))?;
+    // Dropped before the connection: who finds that closed finds the agent free.
+    let _free = free;
     match greet(&mut connection) {
         Ok(()) => {}
         Err(error) => {

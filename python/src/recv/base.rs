@@ -134,16 +134,14 @@ impl StreamBase {
     /// Adds a reader: now, or when the stream is started. After the end it is ignored.
     pub(crate) fn add(&self, py: Python<'_>, reader: NewReader) -> PyResult<()> {
         let running = self.running()?;
-        if running.has_ended() {
-            return Ok(());
-        }
         match &mut *running.start() {
+            Start::Called => {
+                return Err(PyRuntimeError::new_err("Cannot add readers after explicit start"));
+            }
+            _ if running.has_ended() => return Ok(()),
             Start::Awaited(waiting) => {
                 waiting.push_back(reader);
                 return Ok(());
-            }
-            Start::Called => {
-                return Err(PyRuntimeError::new_err("Cannot add readers after explicit start"));
             }
             Start::Implicit => {}
         }

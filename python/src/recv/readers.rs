@@ -29,6 +29,10 @@ const TCP_MAX_SIZE: usize = 65_536;
 /// The receive buffer asked for with TCP, in bytes, unless told otherwise: the reference's.
 const TCP_BUFFER_SIZE: usize = 208 << 10;
 
+/// What a `max_size` of 0 stands for: no packet is that short, so none is received, as in the
+/// reference.
+const LEAST_MAX_SIZE: usize = 1;
+
 /// What UDP readers have in common.
 #[derive(Clone, Copy)]
 struct Udp {
@@ -46,9 +50,8 @@ impl Udp {
         Ok(Self { max_size, buffer_size })
     }
 
-    /// The reference accepts a limit of 0, under which no packet is received.
     fn receiver(self) -> ReceiverConfig {
-        ReceiverConfig::default().max_datagram(self.max_size.max(1))
+        ReceiverConfig::default().max_datagram(self.max_size.max(LEAST_MAX_SIZE))
     }
 
     fn reader(self, address: SocketAddr, interface: Interface) -> NewReader {
@@ -193,7 +196,8 @@ fn group_v4(
 const ADD_TCP: &str = "add_tcp_reader";
 
 fn tcp_config(max_size: &Option<Bound<'_, PyAny>>) -> PyResult<TcpConfig> {
-    Ok(TcpConfig::default().max_packet(or_default(max_size, Int(TCP_MAX_SIZE))?.0))
+    let max_size = or_default(max_size, Int(TCP_MAX_SIZE))?.0;
+    Ok(TcpConfig::default().max_packet(max_size.max(LEAST_MAX_SIZE)))
 }
 
 fn tcp_on_port(

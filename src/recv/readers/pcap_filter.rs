@@ -302,7 +302,7 @@ impl<'a> Parser<'a> {
         let version = version.map(|word| if word == "ip" { Version::V4 } else { Version::V6 });
         let is_udp = version.is_none() && self.accept(&["udp"]).is_some();
         let ends = self.ends()?;
-        let kind = self.kind().or(ends.map(|_| Kind::Host));
+        let kind = self.kind().or_else(|| ends.map(|_| Kind::Host));
         let Some(kind) = kind else {
             if self.at > start {
                 let test = match version {
