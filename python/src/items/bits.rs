@@ -104,10 +104,7 @@ impl Field {
         }
         let whole = (self.bits - 1) / PIECE;
         let first = self.bits - whole * PIECE;
-        std::iter::once(first)
-            .chain((0..whole).map(|_| PIECE))
-            .map(|bits| ('u', bits))
-            .collect()
+        std::iter::once(first).chain((0..whole).map(|_| PIECE)).map(|bits| ('u', bits)).collect()
     }
 
     /// The next number, made of the field's pieces.

@@ -3,12 +3,10 @@
 
 use std::ffi::c_int;
 
-use numpy::npyffi::{
-    NPY_ARRAY_F_CONTIGUOUS, NPY_ARRAY_WRITEABLE, PY_ARRAY_API, npy_intp,
-};
+use numpy::npyffi::{NPY_ARRAY_F_CONTIGUOUS, NPY_ARRAY_WRITEABLE, PY_ARRAY_API, npy_intp};
 use numpy::{PyArrayDescr, PyArrayDescrMethods, PyUntypedArray};
-use pyo3::intern;
 use pyo3::PyTypeInfo;
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyInt, PyTuple};
 use speadway::heap::ItemKind;
@@ -254,7 +252,11 @@ impl Array {
 }
 
 /// The `size` bytes that count: the first ones, or the last of an item pointer.
-fn with_bytes<T>(size: usize, received: &Received<'_, '_>, f: impl FnOnce(&[u8]) -> T) -> Option<T> {
+fn with_bytes<T>(
+    size: usize,
+    received: &Received<'_, '_>,
+    f: impl FnOnce(&[u8]) -> T,
+) -> Option<T> {
     match received.kind {
         ItemKind::Addressed(bytes) => bytes.get(..size).map(f),
         ItemKind::Immediate(value) => {
@@ -289,7 +291,8 @@ fn integer<'py>(
     received: &Received<'_, 'py>,
 ) -> PyResult<Option<Bound<'py, PyAny>>> {
     let py = received.owner.py();
-    let read = |bytes: &[u8]| bytes.iter().fold(0_u64, |number, &byte| number << 8 | u64::from(byte));
+    let read =
+        |bytes: &[u8]| bytes.iter().fold(0_u64, |number, &byte| number << 8 | u64::from(byte));
     let Some(number) = with_bytes(size, received, read) else { return Ok(None) };
     // Less than 8 bytes.
     let unused = 64 - 8 * size;

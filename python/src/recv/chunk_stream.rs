@@ -125,6 +125,9 @@ impl ChunkRingStream {
         data_ringbuffer: Option<&Bound<'_, ChunkRingbuffer>>,
         free_ringbuffer: Option<&Bound<'_, ChunkRingbuffer>>,
     ) -> PyResult<()> {
+        if slf.get().pair.get().is_ok() {
+            return Ok(()); // a second call: the first stream stays
+        }
         let settings = StreamConfig::given(slf.py(), config)?;
         let chunks = required(chunk_stream_config, "chunk_stream_config")?.get().settings()?;
         let data = required(data_ringbuffer, "data_ringbuffer")?;
