@@ -186,6 +186,21 @@ fn too_few_trials_leave_it_unsettled() {
 }
 
 #[test]
+fn a_sender_that_keeps_no_rate_ends_the_search() {
+    struct Late(Simulated);
+    impl Channel for Late {
+        fn trial(&mut self, rate: Option<f64>) -> Result<Trial> {
+            Ok(Trial { asked: rate, ..self.0.trial(rate.map(|rate| rate * 0.5))? })
+        }
+    }
+    let mut channel = Late(Simulated { lapse: 0.0, ..Simulated::seeded(6) });
+    let outcome = run(&mut channel, &settings(), &mut |_| Ok(())).unwrap();
+    assert_eq!(outcome.limit, Limit::Unsettled);
+    let searched = outcome.trials.iter().filter(|trial| trial.phase == Phase::Search);
+    assert_eq!(searched.count(), LATE_IN_A_ROW);
+}
+
+#[test]
 fn every_trial_is_told_and_kept() {
     let mut told = Vec::new();
     let mut channel = Simulated::seeded(5);
