@@ -153,6 +153,12 @@ impl Results {
         }
     }
 
+    /// The receiving hosts, in words.
+    pub(super) fn receivers(&self) -> String {
+        let hosts: Vec<String> = self.agents.iter().map(describe).collect();
+        format!("received on {}", hosts.join("; "))
+    }
+
     /// Writes it for people.
     pub(super) fn write(&self, out: &mut impl Write) -> io::Result<()> {
         writeln!(out, "{}", self.workload)?;

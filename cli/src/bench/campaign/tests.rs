@@ -123,7 +123,7 @@ impl Tally {
 #[test]
 fn the_critical_rate_lies_where_it_is_said_to_lie() {
     let settings = Settings { interval: Some(1.0), ..settings() };
-    let half = |first: u64| Tally::of((first..200).step_by(2), &settings);
+    let half = |first: u64| Tally::of((first..100).step_by(2), &settings);
     let tally = std::thread::scope(|scope| {
         let other = scope.spawn(|| half(1));
         half(0).and(other.join().expect("no assertion fails"))
