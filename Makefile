@@ -41,6 +41,14 @@ python: venv ## Build the wheel and install it beside the peer
 	$(SPEADWAY_PEER_PYTHON) -m pip install --quiet --disable-pip-version-check \
 		--no-deps --force-reinstall $(WHEELS)/*.whl
 
+.PHONY: wheel
+wheel: ## Build the wheel to publish: it runs on any Linux with glibc 2.28 (2018) or newer
+	$(PYTHON) -m venv target/wheel-venv
+	target/wheel-venv/bin/pip install --quiet --disable-pip-version-check 'maturin>=1.9.4,<2' ziglang
+	PATH="$(abspath target/wheel-venv/bin):$$PATH" maturin build --release $(CARGO_FLAGS) \
+		--zig --compatibility manylinux_2_28 --out target/dist
+	PATH="$(abspath target/wheel-venv/bin):$$PATH" maturin sdist --out target/dist
+
 .PHONY: test-python
 test-python: python ## Run the tests of the Python package
 	$(SPEADWAY_PEER_PYTHON) -m pytest -q -k "$(TESTS)"

@@ -45,6 +45,9 @@ pub(crate) trait Sink: Send {
         packet: &Packet<'_>,
     ) -> Result<(), PacketDiscard>;
 
+    /// A packet of the heap that ends the stream was accepted; its payload goes nowhere.
+    fn swallow(&mut self, _slot: &mut Slot<Self::Heap>, _packet: &Packet<'_>, _origin: &Origin) {}
+
     /// A heap leaves its slot. Says what became of it.
     fn close(&mut self, slot: &mut Slot<Self::Heap>, why: Close) -> HeapOutcome;
 
@@ -192,6 +195,7 @@ impl<S: Sink> Engine<S> {
             },
         };
         if self.swallows(slot) {
+            self.sink.swallow(self.slots.get(slot), packet, origin);
             self.counters.discard(PacketDiscard::StopItem);
         } else {
             self.pending = Some(slot);

@@ -196,7 +196,7 @@ impl SendStream {
     }
 
     /// Queues a heap, and has `done` called on the worker when it has been sent (with the bytes of
-    /// its packets) or could not be.
+    /// its packets) or could not be. By then the stream holds the heap no more.
     ///
     /// # Errors
     /// As [`send`](Self::send); `done` is not called then.
@@ -215,6 +215,20 @@ impl SendStream {
     /// As [`send`](Self::send), and if the list is empty. None of the heaps is sent then.
     pub fn send_list(&self, heaps: &Arc<[HeapRef]>, mode: GroupMode) -> Result<Ticket, SendError> {
         self.submit_with_ticket(Work::Many(Arc::clone(heaps), mode))
+    }
+
+    /// As [`send_list`](Self::send_list), and has `done` called as [`send_then`](Self::send_then)
+    /// does. By then the stream holds the heaps no more.
+    ///
+    /// # Errors
+    /// As [`send_list`](Self::send_list); `done` is not called then.
+    pub fn send_list_then(
+        &self,
+        heaps: &Arc<[HeapRef]>,
+        mode: GroupMode,
+        done: impl FnOnce(Result<u64, SendError>) + Send + 'static,
+    ) -> Result<(), SendError> {
+        self.submit(Work::Many(Arc::clone(heaps), mode), Completion::Call(Box::new(done)))
     }
 
     /// Waits until everything queued so far has been sent or has failed.
@@ -260,6 +274,14 @@ impl SendStream {
     pub fn close(&self) {
         self.queue.close();
         self.wait_for_end();
+    }
+
+    /// As [`close`](Self::close), but waits no longer than `timeout`. True if all is gone.
+    pub fn close_within(&self, timeout: Duration) -> bool {
+        self.queue.close();
+        let ended = self.shared.lock_ended();
+        let waited = self.shared.end.wait_timeout_while(ended, timeout, |ended| !*ended);
+        *waited.unwrap_or_else(PoisonError::into_inner).0
     }
 
     /// Ends the stream at once: heaps that are not sent yet complete with [`SendError::Aborted`].

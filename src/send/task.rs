@@ -209,10 +209,13 @@ impl SendTask {
             self.first += 1;
             let heaps = active.request.work.heaps().len() as u64;
             let done = std::mem::replace(&mut active.request.done, Completion::Silent);
-            match active.error.take() {
+            let (error, bytes) = (active.error.take(), active.bytes);
+            // Whoever is told may be the last to hold the heaps, and free or change their memory.
+            drop(active);
+            match error {
                 None => {
                     self.shared.stats.heaps.add(heaps);
-                    done.complete(Ok(active.bytes));
+                    done.complete(Ok(bytes));
                 }
                 Some(error) => {
                     self.shared.stats.errors.add(1);

@@ -1,6 +1,5 @@
 //! Opening the sources that were named.
 
-use std::net::Ipv4Addr;
 use std::path::Path;
 
 use anyhow::{Result, anyhow};
@@ -14,7 +13,7 @@ use speadway::recv::readers::{
 };
 
 use super::options::Network;
-use crate::endpoint::{HostPort, Source};
+use crate::endpoint::{self, HostPort, Source};
 
 /// An open source.
 pub(super) struct Opened {
@@ -47,7 +46,7 @@ fn open_udp(at: &HostPort, network: &Network) -> Result<Opened> {
     let mut config = UdpConfig::new(at.resolve()?)
         .recv_buffer(network.buffer.unwrap_or(DEFAULT_RECV_BUFFER))
         .reuse_port(network.reuse_port)
-        .interface(network.interface.as_deref().map_or(Interface::Any, interface));
+        .interface(network.interface.as_deref().map_or(Interface::Any, endpoint::interface));
     for &sender in &network.source_filter {
         config = config.source(sender);
     }
@@ -83,15 +82,4 @@ fn open_pcap(source: &Source, path: &Path, port: Option<u16>) -> Result<Opened> 
     let about =
         About { source: source.to_string(), recv_buffer: None, frames: Some(reader.counts()) };
     Ok(Opened { about, reader: Box::new(reader) })
-}
-
-/// An interface by address, index or name.
-fn interface(text: &str) -> Interface {
-    if let Ok(address) = text.parse::<Ipv4Addr>() {
-        Interface::Addr(address)
-    } else if let Ok(index) = text.parse() {
-        Interface::Index(index)
-    } else {
-        Interface::Name(text.to_owned())
-    }
 }

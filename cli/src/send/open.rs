@@ -11,6 +11,7 @@ use speadway::recv::Watch;
 use speadway::send::transport::{TcpTransport, Transport, UdpTransport};
 
 use super::options::{Destination, Options};
+use crate::endpoint;
 
 /// How long to wait for a TCP receiver to answer.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -71,7 +72,7 @@ pub(super) fn udp_config(options: &Options, destination: SocketAddr) -> UdpSendC
     let config = UdpSendConfig::to(destination)
         .multicast_ttl(network.ttl)
         .send_buffer(network.buffer.unwrap_or(DEFAULT_SEND_BUFFER))
-        .interface(network.interface.as_deref().map_or(Interface::Any, interface))
+        .interface(network.interface.as_deref().map_or(Interface::Any, endpoint::interface))
         .gso(!options.sending.no_gso);
     network.bind.into_iter().fold(config, UdpSendConfig::bind)
 }
@@ -82,17 +83,6 @@ fn connect(options: &Options, address: SocketAddr) -> Result<TcpTransport> {
     let stream = connect_tcp(address, network.bind, buffer, CONNECT_TIMEOUT)
         .map_err(|error| anyhow!("{error}"))?;
     TcpTransport::new(stream).with_context(|| format!("cannot send to {address}"))
-}
-
-/// An interface by address, index or name.
-fn interface(text: &str) -> Interface {
-    if let Ok(address) = text.parse() {
-        Interface::Addr(address)
-    } else if let Ok(index) = text.parse() {
-        Interface::Index(index)
-    } else {
-        Interface::Name(text.to_owned())
-    }
 }
 
 impl Transport for Destinations {

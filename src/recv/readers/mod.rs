@@ -13,6 +13,8 @@ mod pcap_error;
 #[cfg(feature = "pcap")]
 mod pcap_file;
 #[cfg(feature = "pcap")]
+mod pcap_filter;
+#[cfg(feature = "pcap")]
 mod pcap_link;
 mod refill;
 mod tcp;
@@ -24,5 +26,7 @@ pub use memory::MemoryReader;
 pub use pcap::{PcapConfig, PcapCounts, PcapReader};
 #[cfg(feature = "pcap")]
 pub use pcap_error::PcapError;
+#[cfg(feature = "pcap")]
+pub use pcap_filter::{PcapFilter, PcapFilterError};
 pub use tcp::{Connections, DEFAULT_MAX_TCP_PACKET, TcpConfig, TcpReader};
 pub use udp::UdpReader;

@@ -3,13 +3,14 @@
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::pcap_error::PcapError;
 use super::pcap_file::{CaptureFile, Frame};
+use super::pcap_filter::PcapFilter;
 use super::pcap_link::{NoUdp, Udp, udp};
 use crate::heap::{Origin, PacketDiscard};
 use crate::recv::{Flow, Inlet, ReadState, Reader, Watch};
@@ -35,6 +36,8 @@ pub struct PcapConfig {
     pub ports: Vec<u16>,
     /// Only packets sent to this address.
     pub destination: Option<IpAddr>,
+    /// Only packets that this matches.
+    pub filter: PcapFilter,
 }
 
 impl PcapConfig {
@@ -51,9 +54,17 @@ impl PcapConfig {
         Self { destination: Some(address), ..self }
     }
 
-    fn wants(&self, to: SocketAddr) -> bool {
+    /// Sets [`filter`](Self::filter).
+    #[must_use]
+    pub fn filter(self, filter: PcapFilter) -> Self {
+        Self { filter, ..self }
+    }
+
+    fn wants(&self, udp: &Udp<'_>) -> bool {
+        let to = udp.destination;
         (self.ports.is_empty() || self.ports.contains(&to.port()))
             && self.destination.is_none_or(|wanted| wanted == to.ip())
+            && self.filter.matches(udp.source, to)
     }
 }
 
@@ -154,7 +165,7 @@ impl PcapReader {
             Some(Err(NoUdp::Other)) => &self.counts.shared.other_protocol,
             Some(Err(NoUdp::Fragment)) => &self.counts.shared.fragments,
             Some(Err(NoUdp::Malformed)) => &self.counts.shared.malformed,
-            Some(Ok(udp)) if !self.config.wants(udp.destination) => &self.counts.shared.unwanted,
+            Some(Ok(udp)) if !self.config.wants(&udp) => &self.counts.shared.unwanted,
             Some(Ok(udp)) => {
                 if let Flow::Park(reason) = offer(&udp, &frame, inlet) {
                     return Some(ReadState::Parked(reason));
