@@ -459,6 +459,15 @@ impl<S: Sink> StreamTask<S> {
         (0..self.readers.len()).for_each(|at| self.close(at, cx));
     }
 
+    /// Drops what is left of the readers, whatever they do at that.
+    fn drop_readers(&mut self) {
+        for source in self.readers.drain(..) {
+            if catch_unwind(AssertUnwindSafe(|| drop(source))).is_err() {
+                log::error!("a reader panicked when it was dropped");
+            }
+        }
+    }
+
     fn note_kernel_drops(&mut self, engine: &mut GateGuard<'_, Engine<S>>, exact: bool) {
         let drops =
             self.readers.iter_mut().flatten().map(|source| source.reader.kernel_drops(exact));
@@ -577,7 +586,7 @@ impl<S: Sink> Task for StreamTask<S> {
 
     fn panicked(&mut self, message: &str) {
         log::error!("a callback panicked, its stream ends: {message}");
-        self.readers.clear();
+        self.drop_readers();
         self.shared.abandon_through_panics();
         self.shared.announce(End::Failed(format!("a callback panicked: {message}")));
     }
@@ -587,7 +596,7 @@ impl<S: Sink> Drop for StreamTask<S> {
     /// A worker that quits drops its tasks: nobody may wait for them for ever.
     fn drop(&mut self) {
         if !self.shared.has_ended() {
-            self.readers.clear();
+            self.drop_readers();
             self.shared.abandon_through_panics();
             self.shared.announce(End::Stopped);
         }
