@@ -30,6 +30,7 @@ use fallback as imp;
 use linux as imp;
 
 pub(crate) use raw::recv_now;
+pub(crate) use sender::{TRAIN_BYTES, TRAIN_PACKETS};
 
 pub use config::{DEFAULT_MAX_DATAGRAM, DEFAULT_RECV_BUFFER, Granted, UdpConfig};
 pub use error::NetError;

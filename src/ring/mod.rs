@@ -281,8 +281,25 @@ impl<T> Shared<T> {
         self.data_level.raise();
     }
 
-    /// Pop if there is a value.
+    /// Pop if there is a value, and tell who waits for space.
     fn take(&self) -> Result<T, TryPopError> {
+        let value = self.pop_silently()?;
+        self.space.notify_one(); // fences, for the level too
+        self.space_level.raise();
+        Ok(value)
+    }
+
+    /// After a pop, tell as many as there is space for, if half of the ring is free.
+    fn announce_half(&self) {
+        let free = self.queue.capacity() - self.queue.len();
+        if free >= self.queue.capacity().div_ceil(2) {
+            (0..free).take_while(|_| self.space.notify_one()).for_each(drop);
+            self.space_level.raise();
+        }
+    }
+
+    /// Pop if there is a value. Who waits for space has yet to be told.
+    fn pop_silently(&self) -> Result<T, TryPopError> {
         let mut popped = self.queue.pop();
         if popped.is_none() && self.gate.is_settled() {
             // The last push may have come between the two looks; after this one, none can.
@@ -294,8 +311,6 @@ impl<T> Shared<T> {
         self.data_level.settle(|| self.has_data());
         let value = popped.ok_or(TryPopError::Empty)?;
         self.popped.add(1);
-        self.space.notify_one(); // fences, for the level too
-        self.space_level.raise();
         Ok(value)
     }
 

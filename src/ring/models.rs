@@ -166,6 +166,30 @@ fn a_blocked_producer_is_woken_by_a_pop() {
 }
 
 #[test]
+fn producers_blocked_behind_a_run_of_pops_are_woken() {
+    explore(3, || {
+        let ring = ring(2);
+        ring.try_push(0).unwrap();
+        ring.try_push(1).unwrap();
+        let producers = [2, 3].map(|value| {
+            let ring = ring.clone();
+            thread::spawn(move || ring.push(value).unwrap())
+        });
+        let mut got = Vec::new();
+        let mut waiter = Waiter::default();
+        while got.len() < 4 {
+            match ring.poll_pop_in_run(&mut waiter, Waker::noop()) {
+                Poll::Ready(value) => got.push(value.unwrap()),
+                Poll::Pending => got.push(ring.pop().unwrap()),
+            }
+        }
+        got.sort_unstable();
+        assert_eq!(got, [0, 1, 2, 3]);
+        producers.into_iter().for_each(|producer| producer.join().unwrap());
+    });
+}
+
+#[test]
 fn blocked_producers_are_released_by_close() {
     explore(3, || {
         let ring = ring(1);

@@ -67,6 +67,25 @@ impl<T> Ring<T> {
         poll_event(&self.shared.data, waiter, waker, || self.shared.take_or_wait())
     }
 
+    /// As [`poll_pop`](Self::poll_pop), for a consumer that goes on popping whenever it can: those who
+    /// wait for space are woken only when half of the ring is free, so that one wake-up serves many
+    /// pushes instead of one.
+    pub(crate) fn poll_pop_in_run(
+        &self,
+        waiter: &mut Waiter,
+        waker: &Waker,
+    ) -> Poll<Result<T, Ended>> {
+        let attempt = || match self.shared.pop_silently() {
+            Err(TryPopError::Empty) => None,
+            Err(TryPopError::Ended) => Some(Err(Ended)),
+            Ok(value) => {
+                self.shared.announce_half();
+                Some(Ok(value))
+            }
+        };
+        poll_event(&self.shared.data, waiter, waker, attempt)
+    }
+
     /// Push, blocking while the ring is full.
     ///
     /// # Errors

@@ -4,10 +4,13 @@ use std::io::IoSlice;
 use std::ops::Range;
 
 use super::heap::Heap;
-use crate::net::PacketParts;
+use crate::net::{PacketParts, TRAIN_BYTES, TRAIN_PACKETS};
 
-/// Packets handed to a transport in one call; the most that one GSO message can carry.
-pub(crate) const BATCH: usize = 64;
+/// Packets that a batch has at least, if there are so many: what a call costs is spread thin by then.
+const ENOUGH_PACKETS: usize = 64;
+
+/// The most packets of a batch, which are handed to a transport in one call.
+pub(crate) const MOST_PACKETS: usize = 128;
 
 /// Pieces of payload that a packet is sent from. One with more has its payload copied together:
 /// so many pieces are small, and copying small things is cheaper than describing them.
@@ -25,6 +28,29 @@ pub(crate) struct Batch {
     bytes: usize,
     /// Whether a packet of the batch has a rate to keep.
     paced: bool,
+    /// What the last packets are part of.
+    train: OpenTrain,
+}
+
+/// Packets that the kernel takes as one message: all of one size, but for a shorter last. A batch that
+/// ended within one would make two messages of it.
+#[derive(Debug, Default)]
+struct OpenTrain {
+    size: usize,
+    packets: usize,
+    /// Whether another packet may belong to it.
+    open: bool,
+}
+
+impl OpenTrain {
+    fn add(&mut self, len: usize) {
+        if !self.open || len > self.size {
+            *self = Self { size: len, packets: 0, open: true };
+        }
+        self.packets += 1;
+        let next = self.packets + 1;
+        self.open = len == self.size && next <= TRAIN_PACKETS && next * len <= TRAIN_BYTES;
+    }
 }
 
 /// One packet.
@@ -50,12 +76,19 @@ impl Batch {
     /// An empty batch with room for a full one, so that sending need not allocate later.
     pub(crate) fn new() -> Self {
         Self {
-            scratch: Vec::with_capacity(BATCH * USUAL_HEADER),
-            packets: Vec::with_capacity(BATCH),
+            scratch: Vec::with_capacity(MOST_PACKETS * USUAL_HEADER),
+            packets: Vec::with_capacity(MOST_PACKETS),
             sent: 0,
             bytes: 0,
             paced: false,
+            train: OpenTrain::default(),
         }
+    }
+
+    /// Whether it is to go: it has all it can hold, or enough and ends well.
+    pub(crate) fn is_full(&self) -> bool {
+        let packets = self.packets.len();
+        packets >= MOST_PACKETS || packets >= ENOUGH_PACKETS && !self.train.open
     }
 
     /// Packets that are still to be sent.
@@ -88,6 +121,7 @@ impl Batch {
         self.sent = 0;
         self.bytes = 0;
         self.paced = false;
+        self.train = OpenTrain::default();
     }
 
     /// Drops packets of heaps that will not be sent any further.
@@ -146,6 +180,7 @@ impl Batch {
         let len = header.len() + if pieces > 0 { payload.len() } else { 0 };
         self.bytes += len;
         self.paced |= rate > 0.0;
+        self.train.add(len);
         self.packets.push(Made {
             request,
             heap: heap_number,
@@ -174,9 +209,9 @@ impl Batch {
             bytes += made.len;
             made.substream == substream && (bytes <= limit || bytes == made.len)
         };
-        let count = waiting.iter().take(BATCH).take_while(fits).count();
-        let mut slices = [IoSlice::new(&[]); BATCH * PIECES];
-        let mut ends = [0; BATCH];
+        let count = waiting.iter().take(MOST_PACKETS).take_while(fits).count();
+        let mut slices = [IoSlice::new(&[]); MOST_PACKETS * PIECES];
+        let mut ends = [0; MOST_PACKETS];
         let mut used = 0;
         for (made, end) in waiting[..count].iter().zip(&mut ends) {
             // The first piece has a field of its own.
@@ -187,7 +222,7 @@ impl Batch {
             }
             *end = used;
         }
-        let mut parts = [PacketParts::default(); BATCH];
+        let mut parts = [PacketParts::default(); MOST_PACKETS];
         let mut start = 0;
         for ((made, part), &end) in waiting[..count].iter().zip(&mut parts).zip(&ends) {
             let payload = match made.pieces {

@@ -1,11 +1,11 @@
 //! Heaps to send.
 
 use std::ops::Range;
-use std::sync::Arc;
 
 use crate::item::{Bytes, Outgoing};
 use crate::wire::{
-    Descriptor, DescriptorEncodeError, EncodeError, Flavour, HeapPlan, ItemPointer, ctrl, ids,
+    Descriptor, DescriptorEncodeError, Division, EncodeError, Flavour, HeapShape, ItemPointer, ctrl,
+    ids,
 };
 
 /// A heap to send: items in the order they were added, over bytes that are shared, not copied.
@@ -152,20 +152,20 @@ impl Heap {
         self.payload_length
     }
 
-    /// The division into packets of at most `packet_size` bytes, as heap number `cnt`.
-    pub(crate) fn plan(
-        self: &Arc<Self>,
-        cnt: u64,
-        packet_size: usize,
-    ) -> Result<Plan, EncodeError> {
-        HeapPlan::new(
-            self.flavour,
-            cnt,
-            packet_size,
-            Pointers(Arc::clone(self)),
-            self.payload_length,
-            self.repeat_pointers,
-        )
+    /// The item pointers, in order.
+    pub(crate) fn pointers(&self) -> &[ItemPointer] {
+        &self.pointers
+    }
+
+    /// The division into packets of at most `packet_size` bytes, as heap number `cnt`. It takes the
+    /// heap's [pointers](Self::pointers).
+    pub(crate) fn divide(&self, cnt: u64, packet_size: usize) -> Result<Division, EncodeError> {
+        let shape = HeapShape {
+            flavour: self.flavour,
+            payload_length: self.payload_length,
+            repeat_pointers: self.repeat_pointers,
+        };
+        Division::new(&shape, cnt, packet_size, &self.pointers)
     }
 
     /// The piece of the payload that byte `at` is in; their number if it is in none (padding).
@@ -182,18 +182,5 @@ impl Heap {
         let from = range.start.saturating_sub(*start);
         let to = range.end.saturating_sub(*start).min(bytes.len());
         bytes.get(from..to).unwrap_or(&[])
-    }
-}
-
-/// The plan of a heap, which it keeps alive.
-pub(crate) type Plan = HeapPlan<Pointers>;
-
-/// A heap's item pointers, shared.
-#[derive(Clone, Debug)]
-pub(crate) struct Pointers(Arc<Heap>);
-
-impl AsRef<[ItemPointer]> for Pointers {
-    fn as_ref(&self) -> &[ItemPointer] {
-        &self.0.pointers
     }
 }

@@ -8,16 +8,16 @@ use std::time::Instant;
 
 use mio::Token;
 
-use super::batch::{BATCH, Batch};
+use super::batch::{Batch, MOST_PACKETS};
 use super::config::SendConfig;
-use super::heap::{Heap, Plan};
+use super::heap::Heap;
 use super::pacer::Pacer;
 use super::request::{Completion, Request, SendError};
 use super::stream::Shared;
 use super::transport::Transport;
 use crate::recv::{Polled, Task, TaskCx, Watch};
 use crate::ring::{Ring, Waiter};
-use crate::wire::Flavour;
+use crate::wire::{Division, Flavour};
 
 /// Batches sent before others on the worker have their turn.
 const QUANTUM: usize = 8;
@@ -34,7 +34,7 @@ pub(crate) struct SendTask {
     active: VecDeque<Active>,
     /// Of the newest of them, the heap whose packets are being made; with interleaving, all heaps
     /// that have some left. The others have none. It is here to be used again and again.
-    plans: VecDeque<(usize, Plan)>,
+    plans: VecDeque<(usize, Division)>,
     /// The number of the oldest active request.
     first: u64,
     batch: Batch,
@@ -73,7 +73,7 @@ impl SendTask {
             transport,
             config,
             pacer,
-            active: VecDeque::with_capacity(BATCH + 1),
+            active: VecDeque::with_capacity(MOST_PACKETS + 1),
             plans: VecDeque::new(),
             first: 0,
             batch: Batch::new(),
@@ -101,13 +101,11 @@ impl SendTask {
         }
         // All that fits is offered at once, so that no lone packet is left for the next call.
         let room = self.config.burst_size.saturating_sub(self.config.max_packet_size);
-        while self.batch.waiting().len() < BATCH
-            && (!self.batch.is_paced() || self.batch.bytes() <= room)
-        {
+        while !self.batch.is_full() && (!self.batch.is_paced() || self.batch.bytes() <= room) {
             if self.make_packet() {
                 continue;
             }
-            match self.queue.poll_pop(&mut self.waiter, cx.waker) {
+            match self.queue.poll_pop_in_run(&mut self.waiter, cx.waker) {
                 Poll::Ready(Ok(request)) => self.active.push_back(Active::new(request)),
                 Poll::Ready(Err(_)) => {
                     self.ended = true;
@@ -122,26 +120,22 @@ impl SendTask {
     fn make_packet(&mut self) -> bool {
         let number = self.first + self.active.len().saturating_sub(1) as u64;
         let Some(active) = self.active.back_mut() else { return false };
-        let plans = &mut self.plans;
-        loop {
-            active.plan_more(plans, self.config.max_packet_size);
-            let Some((at, mut plan)) = plans.pop_front() else { return false };
-            let header = self.batch.scratch().len();
-            let Some(payload) = plan.next_packet(self.batch.scratch()) else { continue };
-            if !plan.is_finished() {
-                if active.request.work.is_interleaved() {
-                    plans.push_back((at, plan));
-                } else {
-                    plans.push_front((at, plan));
-                }
-            }
-            let heap = &active.request.work.heaps()[at];
+        active.plan_more(&mut self.plans, self.config.max_packet_size);
+        let Some((at, division)) = self.plans.front_mut() else { return false };
+        let heap = &active.request.work.heaps()[*at];
+        let scratch = self.batch.scratch();
+        let header = scratch.len();
+        if let Some(payload) = division.next_packet(heap.heap.pointers(), scratch) {
             let rate = heap.rate.unwrap_or(self.config.rate);
-            let about = (number, at, heap.substream, rate);
-            self.batch.add(about, &heap.heap, header, payload);
+            self.batch.add((number, *at, heap.substream, rate), &heap.heap, header, payload);
             active.in_batch += 1;
-            return true;
         }
+        if division.is_finished() {
+            self.plans.pop_front();
+        } else if active.request.work.is_interleaved() {
+            self.plans.rotate_left(1);
+        }
+        true
     }
 
     /// Offers the batch to the transport once. What it took is accounted for.
@@ -259,7 +253,7 @@ impl Active {
     }
 
     /// Plans the next heap, or all of them if they are interleaved.
-    fn plan_more(&mut self, plans: &mut VecDeque<(usize, Plan)>, packet_size: usize) {
+    fn plan_more(&mut self, plans: &mut VecDeque<(usize, Division)>, packet_size: usize) {
         let interleaved = self.request.work.is_interleaved();
         while self.error.is_none() && (plans.is_empty() || interleaved) {
             let Some(heap) = self.request.work.heaps().get(self.next_heap) else { return };
@@ -270,8 +264,8 @@ impl Active {
                 self.next_cnt = self.next_cnt.wrapping_add(self.request.step);
                 cnt
             });
-            match heap.heap.plan(cnt, packet_size) {
-                Ok(plan) => plans.push_back((at, plan)),
+            match heap.heap.divide(cnt, packet_size) {
+                Ok(division) => plans.push_back((at, division)),
                 Err(error) => {
                     plans.clear();
                     self.error = Some(SendError::Encode(error));

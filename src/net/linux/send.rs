@@ -8,17 +8,10 @@ use std::ptr;
 
 use socket2::{SockAddr, Socket};
 
-use super::super::sender::{PacketParts, SendBatch};
+use super::super::sender::{PacketParts, SendBatch, TRAIN_BYTES, TRAIN_PACKETS};
 
 /// Messages per call. More gain nothing: the cost of the call is spread thin by then.
 const MESSAGES: usize = 64;
-
-/// The most segments of one train (`UDP_MAX_SEGMENTS` in linux/udp.h: 64, since 6.9 128).
-const TRAIN_PACKETS: usize = 64;
-
-/// The most bytes of one train: what IPv4 takes, 65535 less its own and the UDP header. IPv6
-/// would take 20 more, but an IPv6 socket may send over IPv4 too.
-const TRAIN_BYTES: usize = 65_507;
 
 /// The most vectors of one message (`UIO_MAXIOV`).
 const TRAIN_VECTORS: usize = 1024;

@@ -21,15 +21,27 @@ use crate::recv::Watch;
 pub struct UdpTransport {
     sender: UdpSender,
     destinations: Vec<SocketAddr>,
+    /// Whether the socket was connected here, to its only destination.
+    connected: bool,
 }
 
 impl UdpTransport {
     /// Opens a socket as `config` says. Each destination is a substream.
     ///
+    /// A socket with a single destination is connected to it, which saves the kernel from looking up
+    /// the route for each message. Packets go out all the same while nobody listens there.
+    ///
     /// # Errors
     /// If the socket cannot be had.
     pub fn open(destinations: &[SocketAddr], config: &UdpSendConfig) -> Result<Self, NetError> {
-        Ok(Self { sender: UdpSender::open(config)?, destinations: destinations.to_vec() })
+        if let (&[only], None) = (destinations, config.connect)
+            // Without a route now there may be one later: then each heap finds out.
+            && let Ok(sender) = UdpSender::open(&config.clone().connect(only))
+        {
+            return Ok(Self { sender, destinations: vec![only], connected: true });
+        }
+        let sender = UdpSender::open(config)?;
+        Ok(Self { sender, destinations: destinations.to_vec(), connected: false })
     }
 
     /// Sends from a duplicate of a socket that somebody else made; `gso` says whether packets may
@@ -43,7 +55,7 @@ impl UdpTransport {
         gso: bool,
     ) -> Result<Self, NetError> {
         let sender = UdpSender::adopt(fd, gso)?;
-        Ok(Self { sender, destinations: destinations.to_vec() })
+        Ok(Self { sender, destinations: destinations.to_vec(), connected: false })
     }
 
     /// The socket: its address, send buffer, and whether it sends in trains.
@@ -63,7 +75,17 @@ impl Transport for UdpTransport {
     }
 
     fn send(&mut self, substream: usize, packets: &[PacketParts<'_>]) -> io::Result<usize> {
-        self.sender.send(self.destinations.get(substream).copied(), packets)
+        if !self.connected {
+            return self.sender.send(self.destinations.get(substream).copied(), packets);
+        }
+        match self.sender.send(None, packets) {
+            // A receiver that is not there yet is none of the heaps' business; it concerns an earlier
+            // packet, and the next call goes through.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                Err(io::ErrorKind::Interrupted.into())
+            }
+            result => result,
+        }
     }
 
     fn set_kernel_rate(&mut self, bytes_per_second: f64) -> io::Result<()> {
