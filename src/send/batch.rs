@@ -153,25 +153,13 @@ impl Batch {
         payload: Range<usize>,
     ) {
         let first_piece = heap.piece_at(payload.start);
-        let mut pieces = 0;
-        let mut covered = 0;
-        while covered < payload.len() && pieces <= PIECES {
-            let cut = heap.cut(first_piece + pieces, &payload);
-            if cut.is_empty() {
-                break;
-            }
-            covered += cut.len();
-            pieces += 1;
-        }
-        if covered < payload.len() {
-            // Too many pieces, or padding, which is zeros and lies nowhere.
+        let last_piece = heap.piece_at(payload.end - 1);
+        let mut pieces = last_piece + 1 - first_piece;
+        // Padding, which is zeros and lies nowhere, or too many pieces.
+        if payload.end > heap.payload_length() || pieces > PIECES {
             let filled = self.scratch.len() + payload.len();
-            for piece in first_piece.. {
-                let cut = heap.cut(piece, &payload);
-                if cut.is_empty() {
-                    break;
-                }
-                self.scratch.extend_from_slice(cut);
+            for piece in first_piece..=last_piece {
+                self.scratch.extend_from_slice(heap.cut(piece, &payload));
             }
             self.scratch.resize(filled, 0);
             pieces = 0;
@@ -203,36 +191,58 @@ impl Batch {
         send: impl FnOnce(usize, &[PacketParts<'_>]) -> R,
     ) -> Option<R> {
         let waiting = self.waiting();
-        let substream = waiting.first()?.substream;
+        let first = waiting.first()?;
+        let substream = first.substream;
         let mut bytes = 0;
         let fits = |made: &&Made| {
             bytes += made.len;
             made.substream == substream && (bytes <= limit || bytes == made.len)
         };
         let count = waiting.iter().take(MOST_PACKETS).take_while(fits).count();
-        let mut slices = [IoSlice::new(&[]); MOST_PACKETS * PIECES];
-        let mut ends = [0; MOST_PACKETS];
-        let mut used = 0;
-        for (made, end) in waiting[..count].iter().zip(&mut ends) {
-            // The first piece has a field of its own.
-            for piece in 1..made.pieces {
-                let cut = heap_of(made).cut(made.first_piece + piece, &made.payload);
-                slices[used] = IoSlice::new(cut);
-                used += 1;
-            }
-            *end = used;
-        }
+        let offered = &waiting[..count];
         let mut parts = [PacketParts::default(); MOST_PACKETS];
-        let mut start = 0;
-        for ((made, part), &end) in waiting[..count].iter().zip(&mut parts).zip(&ends) {
+        // Packets of one heap follow one another, as a rule: it is not looked up for each.
+        let mut last = first;
+        let mut heap = heap_of(first);
+        for (made, part) in offered.iter().zip(&mut parts) {
+            if (made.request, made.heap) != (last.request, last.heap) {
+                heap = heap_of(made);
+            }
+            last = made;
             let payload = match made.pieces {
                 0 => &[],
-                _ => heap_of(made).cut(made.first_piece, &made.payload),
+                _ => heap.cut(made.first_piece, &made.payload),
             };
-            let header = &self.scratch[made.header.clone()];
-            *part = PacketParts::new(header, payload).with_more(&slices[start..end]);
-            start = end;
+            *part = PacketParts::new(&self.scratch[made.header.clone()], payload);
         }
-        Some(send(substream, &parts[..count]))
+        let send = |parts: &[PacketParts<'_>]| send(substream, parts);
+        if offered.iter().all(|made| made.pieces <= 1) {
+            return Some(send(&parts[..count]));
+        }
+        Some(with_more(offered, heap_of, &mut parts[..count], send))
     }
+}
+
+/// Calls `send` with packets that are to have the pieces of their payload behind the first as well.
+fn with_more<'a, R>(
+    offered: &[Made],
+    heap_of: impl Fn(&Made) -> &'a Heap,
+    parts: &mut [PacketParts<'a>],
+    send: impl FnOnce(&[PacketParts<'_>]) -> R,
+) -> R {
+    let mut slices = [IoSlice::new(&[]); MOST_PACKETS * (PIECES - 1)];
+    let mut used = 0;
+    for made in offered {
+        for piece in 1..made.pieces {
+            slices[used] = IoSlice::new(heap_of(made).cut(made.first_piece + piece, &made.payload));
+            used += 1;
+        }
+    }
+    let (mut whole, mut rest) = ([PacketParts::default(); MOST_PACKETS], &slices[..]);
+    for ((made, part), whole) in offered.iter().zip(parts).zip(&mut whole) {
+        let (more, others) = rest.split_at(made.pieces.saturating_sub(1));
+        *whole = part.with_more(more);
+        rest = others;
+    }
+    send(&whole[..offered.len()])
 }

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use mio::Token;
 
-use super::batch::{Batch, MOST_PACKETS};
+use super::batch::{Batch, MOST_PACKETS, Made};
 use super::config::SendConfig;
 use super::heap::Heap;
 use super::pacer::Pacer;
@@ -163,25 +163,24 @@ impl SendTask {
     }
 
     fn account(&mut self, count: usize, now: Instant) {
-        let mut run = (0, 0.0);
-        for made in &self.batch.waiting()[..count] {
-            let active = &mut self.active[(made.request - self.first) as usize];
-            active.in_batch -= 1;
-            active.bytes += made.len as u64;
-            self.shared.stats.packets.add(1);
-            self.shared.stats.bytes.add(made.len as u64);
-            if made.rate != run.1 {
-                // Nothing sent at no rate would have the pacer forget the rate before.
-                if run.0 > 0 {
-                    self.pacer.sent(run.0, run.1, now);
-                }
-                run = (0, made.rate);
+        let sent = &self.batch.waiting()[..count];
+        let bytes_of = |run: &[Made]| run.iter().map(|made| made.len as u64).sum::<u64>();
+        let mut bytes = 0;
+        for run in sent.chunk_by(|a, b| a.request == b.request) {
+            let active = &mut self.active[(run[0].request - self.first) as usize];
+            active.in_batch -= run.len();
+            active.bytes += bytes_of(run);
+            bytes += bytes_of(run);
+        }
+        if self.batch.is_paced() {
+            for run in sent.chunk_by(|a, b| a.rate == b.rate) {
+                self.pacer.sent(bytes_of(run), run[0].rate, now);
             }
-            run.0 += made.len as u64;
+        } else {
+            self.pacer.sent(bytes, 0.0, now);
         }
-        if run.0 > 0 {
-            self.pacer.sent(run.0, run.1, now);
-        }
+        self.shared.stats.packets.add(count as u64);
+        self.shared.stats.bytes.add(bytes);
         self.batch.advance(count);
         self.complete();
     }
