@@ -101,9 +101,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut vectors: Vec<Vec<libc::iovec>> = messages
         .iter()
         .map(|these| {
-            let pieces = these.iter().flat_map(|packet| {
-                [vector(&packet.header), vector(&data[packet.payload.clone()])]
-            });
+            let pieces = these
+                .iter()
+                .flat_map(|packet| [vector(&packet.header), vector(&data[packet.payload.clone()])]);
             pieces.collect()
         })
         .collect();

@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use crate::item::{Bytes, Outgoing};
 use crate::wire::{
-    Descriptor, DescriptorEncodeError, Division, EncodeError, Flavour, HeapShape, ItemPointer, ctrl,
-    ids,
+    Descriptor, DescriptorEncodeError, Division, EncodeError, Flavour, HeapShape, ItemPointer,
+    ctrl, ids,
 };
 
 /// A heap to send: items in the order they were added, over bytes that are shared, not copied.

@@ -10,6 +10,7 @@ mod config;
 mod heap;
 mod pacer;
 mod request;
+mod space;
 mod stream;
 mod task;
 pub mod transport;

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::config::{Pacing, SendConfig, SendConfigError, rate_is_valid};
 use super::request::{Cell, Completion, GroupMode, HeapRef, Request, SendError, Ticket, Work};
+use super::space::SpaceWait;
 use super::task::SendTask;
 use super::transport::Transport;
 use crate::recv::{Counter, Worker};
@@ -36,6 +37,7 @@ pub struct SendStream {
     shared: Arc<Shared>,
     queue: Ring<Request>,
     submit: Mutex<Submit>,
+    space: SpaceWait,
     waker: Waker,
     substreams: usize,
     /// Keeps the worker's thread alive.
@@ -149,7 +151,8 @@ impl SendStream {
         let task = SendTask::new(Arc::clone(&shared), queue.clone(), Box::new(transport), config);
         worker.add(Box::new(task), flag);
         let submit = Mutex::new(Submit { next_cnt: 1, step: 1 });
-        Ok(Self { shared, queue, submit, waker, substreams, worker: worker.clone() })
+        let space = SpaceWait::default();
+        Ok(Self { shared, queue, submit, space, waker, substreams, worker: worker.clone() })
     }
 
     /// Heaps without a number of their own get `next`, `next + step`, ... (1, 2, ...). They start
@@ -233,7 +236,7 @@ impl SendStream {
 
     /// Blocks until there is room in the queue, or the stream is closed.
     pub fn wait_for_space(&self) {
-        self.queue.wait_for_space();
+        self.space.wait(&self.queue);
     }
 
     /// The error of the heap that failed last, since the last time this was asked.

@@ -22,6 +22,10 @@ use crate::wire::{Division, Flavour};
 /// Batches sent before others on the worker have their turn.
 const QUANTUM: usize = 8;
 
+/// A transport that had room in so many calls is watched no more until it has none: being watched
+/// costs something for each message that leaves, and changing it two system calls.
+const CALLS_BEFORE_DETACHING: u32 = 256;
+
 /// The task of one send stream.
 pub(crate) struct SendTask {
     shared: Arc<Shared>,
@@ -38,7 +42,9 @@ pub(crate) struct SendTask {
     /// The number of the oldest active request.
     first: u64,
     batch: Batch,
+    /// Whether the transport is told when there is room.
     attached: bool,
+    calls_with_room: u32,
     /// Whether the transport waits on a descriptor; otherwise any wake-up may mean room.
     watches: bool,
     maybe_writable: bool,
@@ -78,6 +84,7 @@ impl SendTask {
             first: 0,
             batch: Batch::new(),
             attached: false,
+            calls_with_room: 0,
             watches: false,
             maybe_writable: true,
             idle: true,
@@ -85,11 +92,27 @@ impl SendTask {
         }
     }
 
+    /// The transport has to wait: from now on it is told when there is room.
     fn attach(&mut self, cx: &TaskCx<'_>) {
-        let token = Token(cx.token);
-        let mut watch = Watch::new(Some(cx.registry), token, &mut self.watches);
+        self.calls_with_room = 0;
+        if std::mem::replace(&mut self.attached, true) {
+            return;
+        }
+        let mut watch = Watch::new(Some(cx.registry), Token(cx.token), &mut self.watches);
         if let Err(error) = self.transport.attach(&mut watch) {
             self.shared.fail(error);
+        }
+    }
+
+    /// The transport has had room. If that goes on, it need not be watched any more.
+    fn consider_detaching(&mut self, cx: &TaskCx<'_>) {
+        self.calls_with_room += 1;
+        if self.attached && self.calls_with_room >= CALLS_BEFORE_DETACHING {
+            self.calls_with_room = 0;
+            let mut watch = Watch::new(Some(cx.registry), Token(cx.token), &mut self.watches);
+            if self.transport.detach(&mut watch) {
+                (self.attached, self.watches) = (false, false);
+            }
         }
     }
 
@@ -230,12 +253,15 @@ impl SendTask {
         self.complete();
     }
 
-    fn wait_for_work(&mut self) -> Polled {
+    fn wait_for_work(&mut self, cx: &TaskCx<'_>) -> Polled {
         self.idle = true;
         let drained = self.transport.drain().unwrap_or_else(|error| {
             self.shared.fail(error);
             true
         });
+        if !drained {
+            self.attach(cx);
+        }
         if drained && self.ended && self.active.is_empty() {
             self.transport.finish();
             self.shared.end();
@@ -286,9 +312,6 @@ fn masked(cnt: u64, flavour: Flavour) -> u64 {
 
 impl Task for SendTask {
     fn poll(&mut self, cx: &TaskCx<'_>) -> Polled {
-        if !std::mem::replace(&mut self.attached, true) {
-            self.attach(cx);
-        }
         if self.shared.is_aborted() {
             self.active.clear();
             self.shared.end();
@@ -299,7 +322,7 @@ impl Task for SendTask {
             self.fill(cx);
             self.complete();
             if self.batch.waiting().is_empty() {
-                return self.wait_for_work();
+                return self.wait_for_work(cx);
             }
             if std::mem::take(&mut self.idle) {
                 self.pacer.idle(cx.now);
@@ -315,9 +338,13 @@ impl Task for SendTask {
             match self.send() {
                 Ok(0) => {
                     self.shared.stats.would_block.add(1);
+                    self.attach(cx);
                     self.maybe_writable = self.transport.wait_for_room(cx.waker);
                 }
-                Ok(_) => self.shared.stats.batches.add(1),
+                Ok(_) => {
+                    self.shared.stats.batches.add(1);
+                    self.consider_detaching(cx);
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => self.refuse(error),
             }

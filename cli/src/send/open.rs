@@ -104,6 +104,11 @@ impl Transport for Destinations {
         self.parts.iter_mut().try_for_each(|part| part.attach(watch))
     }
 
+    fn detach(&mut self, watch: &mut Watch<'_>) -> bool {
+        // All or none.
+        self.parts.len() == 1 && self.parts[0].detach(watch)
+    }
+
     fn send(&mut self, substream: usize, packets: &[PacketParts<'_>]) -> io::Result<usize> {
         let (part, at) = self.routes[substream];
         self.parts[part].send(at, packets)

@@ -74,6 +74,12 @@ impl Transport for UdpTransport {
         watch.watch_writable(self.sender.as_fd())
     }
 
+    fn detach(&mut self, watch: &mut Watch<'_>) -> bool {
+        // The kernel goes through a socket's watchers for each message that leaves it.
+        watch.forget(self.sender.as_fd());
+        true
+    }
+
     fn send(&mut self, substream: usize, packets: &[PacketParts<'_>]) -> io::Result<usize> {
         if !self.connected {
             return self.sender.send(self.destinations.get(substream).copied(), packets);
