@@ -48,7 +48,8 @@ pub(crate) struct SendTask {
     /// Whether the transport waits on a descriptor; otherwise any wake-up may mean room.
     watches: bool,
     maybe_writable: bool,
-    idle: bool,
+    /// Since when there has been nothing to send.
+    idle_since: Option<Instant>,
     ended: bool,
 }
 
@@ -87,7 +88,7 @@ impl SendTask {
             calls_with_room: 0,
             watches: false,
             maybe_writable: true,
-            idle: true,
+            idle_since: None,
             ended: false,
         }
     }
@@ -254,7 +255,7 @@ impl SendTask {
     }
 
     fn wait_for_work(&mut self, cx: &TaskCx<'_>) -> Polled {
-        self.idle = true;
+        self.idle_since.get_or_insert_with(Instant::now);
         let drained = self.transport.drain().unwrap_or_else(|error| {
             self.shared.fail(error);
             true
@@ -324,8 +325,8 @@ impl Task for SendTask {
             if self.batch.waiting().is_empty() {
                 return self.wait_for_work(cx);
             }
-            if std::mem::take(&mut self.idle) {
-                self.pacer.idle(cx.now);
+            if let Some(since) = self.idle_since.take() {
+                self.pacer.idle(since, cx.now);
             }
             if let Some(next) = self.pacer.next()
                 && next > Instant::now()

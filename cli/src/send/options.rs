@@ -124,7 +124,8 @@ pub(super) struct Sending {
     /// Bytes sent in one go before looking at the clock
     #[arg(long, value_name = "SIZE", default_value_t = DEFAULT_BURST_SIZE, value_parser = units::size)]
     burst: usize,
-    /// How much faster than --rate it may be to make up for delays
+    /// How much faster than --rate it may be to make up for delays; more than the default keeps the
+    /// rate on a busy machine, in bursts
     #[arg(long, value_name = "RATIO", default_value_t = DEFAULT_BURST_RATE_RATIO)]
     burst_rate_ratio: f64,
     /// Have the kernel keep the rate, evenly; the interface needs the fq queueing discipline
