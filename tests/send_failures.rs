@@ -115,6 +115,38 @@ fn aborting_ends_a_close_that_waits_for_a_reader() {
 }
 
 #[test]
+fn closing_gives_up_on_a_reader_that_does_not_read() {
+    let (stream, _other) = stalled(&Worker::new().unwrap());
+    let ticket = stream.ticket(heap(1, 1000)).unwrap();
+    assert!(!stream.close_timeout(Duration::from_millis(20)));
+    assert!(matches!(ticket.wait(), Err(SendError::Aborted)));
+    assert!(matches!(stream.send(heap(2, 1)), Err(SendError::Closed)));
+    assert!(stream.close_timeout(Duration::ZERO), "it has ended");
+}
+
+#[test]
+fn closing_in_time_sends_everything() {
+    let (transport, received) = BytesTransport::new();
+    let stream = start(&Worker::new().unwrap(), transport);
+    let tickets = [0, 1, 2].map(|number| stream.ticket(heap(number, 100_000)).unwrap());
+    assert!(stream.close_timeout(Duration::from_secs(60)));
+    let bytes: u64 = tickets.map(|ticket| ticket.wait().unwrap()).iter().sum();
+    assert_eq!(received.take().len() as u64, bytes);
+}
+
+#[test]
+fn dropping_gives_up_on_a_reader_that_does_not_read() {
+    let worker = Worker::new().unwrap();
+    let (transport, _other) = connection();
+    let config = SendConfig::default().drop_timeout(Duration::from_millis(20));
+    let stream = SendStream::start(&worker, transport, config).unwrap();
+    let ticket = stream.ticket(heap(0, 20_000_000)).unwrap();
+    drop(stream);
+    assert!(matches!(ticket.wait(), Err(SendError::Aborted)));
+    still_works(&worker);
+}
+
+#[test]
 fn a_callback_that_panics_ends_its_stream_alone() {
     let worker = Worker::new().unwrap();
     let (transport, _received) = BytesTransport::new();

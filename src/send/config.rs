@@ -1,6 +1,7 @@
 //! How streams send.
 
 use std::fmt;
+use std::time::Duration;
 
 use crate::wire::MIN_PACKET_SIZE;
 
@@ -16,6 +17,9 @@ pub const DEFAULT_BURST_SIZE: usize = 65536;
 
 /// How much faster than the rate a stream may be to make up for delays, unless configured.
 pub const DEFAULT_BURST_RATE_RATIO: f64 = 1.05;
+
+/// How long dropping a stream waits for a transport that takes nothing, unless configured.
+pub const DEFAULT_DROP_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How a stream sends. The defaults are the reference's.
 ///
@@ -33,6 +37,7 @@ pub struct SendConfig {
     pub(crate) max_heaps: usize,
     pub(crate) burst_rate_ratio: f64,
     pub(crate) pacing: Pacing,
+    pub(crate) drop_timeout: Duration,
 }
 
 /// Who keeps the rate.
@@ -56,6 +61,7 @@ impl Default for SendConfig {
             max_heaps: DEFAULT_MAX_HEAPS,
             burst_rate_ratio: DEFAULT_BURST_RATE_RATIO,
             pacing: Pacing::Software,
+            drop_timeout: DEFAULT_DROP_TIMEOUT,
         }
     }
 }
@@ -99,6 +105,13 @@ impl SendConfig {
     /// Who keeps the rate (the worker).
     pub fn pacing(mut self, pacing: Pacing) -> Self {
         self.pacing = pacing;
+        self
+    }
+
+    /// How long dropping the stream waits while its transport takes nothing, such as a TCP connection
+    /// whose other end does not read (10 s). What is left is then not sent.
+    pub fn drop_timeout(mut self, timeout: Duration) -> Self {
+        self.drop_timeout = timeout;
         self
     }
 

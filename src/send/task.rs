@@ -45,6 +45,7 @@ pub(crate) struct SendTask {
     /// Whether the transport is told when there is room.
     attached: bool,
     calls_with_room: u32,
+    stalled: bool,
     /// Whether the transport waits on a descriptor; otherwise any wake-up may mean room.
     watches: bool,
     maybe_writable: bool,
@@ -86,6 +87,7 @@ impl SendTask {
             batch: Batch::new(),
             attached: false,
             calls_with_room: 0,
+            stalled: false,
             watches: false,
             maybe_writable: true,
             idle_since: None,
@@ -94,8 +96,9 @@ impl SendTask {
     }
 
     /// The transport has to wait: from now on it is told when there is room.
-    fn attach(&mut self, cx: &TaskCx<'_>) {
+    fn wait_for_room(&mut self, cx: &TaskCx<'_>) {
         self.calls_with_room = 0;
+        self.note_stall(true);
         if std::mem::replace(&mut self.attached, true) {
             return;
         }
@@ -105,8 +108,15 @@ impl SendTask {
         }
     }
 
+    fn note_stall(&mut self, stalled: bool) {
+        if std::mem::replace(&mut self.stalled, stalled) != stalled {
+            self.shared.note_stall(stalled);
+        }
+    }
+
     /// The transport has had room. If that goes on, it need not be watched any more.
-    fn consider_detaching(&mut self, cx: &TaskCx<'_>) {
+    fn note_room(&mut self, cx: &TaskCx<'_>) {
+        self.note_stall(false);
         self.calls_with_room += 1;
         if self.attached && self.calls_with_room >= CALLS_BEFORE_DETACHING {
             self.calls_with_room = 0;
@@ -260,8 +270,10 @@ impl SendTask {
             self.shared.fail(error);
             true
         });
-        if !drained {
-            self.attach(cx);
+        if drained {
+            self.note_stall(false);
+        } else {
+            self.wait_for_room(cx);
         }
         if drained && self.ended && self.active.is_empty() {
             self.transport.finish();
@@ -339,12 +351,12 @@ impl Task for SendTask {
             match self.send() {
                 Ok(0) => {
                     self.shared.stats.would_block.add(1);
-                    self.attach(cx);
+                    self.wait_for_room(cx);
                     self.maybe_writable = self.transport.wait_for_room(cx.waker);
                 }
                 Ok(_) => {
                     self.shared.stats.batches.add(1);
-                    self.consider_detaching(cx);
+                    self.note_room(cx);
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => self.refuse(error),
