@@ -74,6 +74,18 @@ fn chunks_are_filled_by_the_sequence_item() {
 }
 
 #[test]
+fn the_worker_keeps_the_rate_if_the_kernel_cannot() {
+    let unread = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let to = unread.local_addr().unwrap().to_string();
+    let asked = ["--rate", "0.2", "--kernel-pacing", "--heap-size", "64KiB", "--heaps", "60"];
+    let output = run(&[&["send", "--json", &to], &asked[..]].concat());
+    let sent = json(&output);
+    assert_eq!(sent["pacing"], "software", "{sent}");
+    assert!(sent["gigabits_per_second"].as_f64().unwrap() < 0.22, "{sent}");
+    assert!(stderr(&output).contains("does not pace"), "{}", stderr(&output));
+}
+
+#[test]
 fn wrong_values_are_noticed() {
     // Without --verify the heaps after the first have values that were made for others.
     let send = ["--heaps", "6", "--heap-size", "4000"];

@@ -47,8 +47,10 @@ pub enum Pacing {
     /// The worker, by a timer between bursts.
     #[default]
     Software,
-    /// The kernel, which spreads packets evenly (`SO_MAX_PACING_RATE`). It does so only where the
-    /// interface has the `fq` queueing discipline, and counts the network's headers too.
+    /// The kernel, which spreads packets evenly (`SO_MAX_PACING_RATE`). It does so where the interface
+    /// has the `fq` queueing discipline; elsewhere the worker keeps the rate, which is logged as a
+    /// warning and told by [`SendStream::pacing`](super::SendStream::pacing). The kernel counts the
+    /// network's headers too, and a train of packets leaves as one burst.
     Kernel,
 }
 

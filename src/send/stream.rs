@@ -46,6 +46,7 @@ pub struct SendStream {
     waker: Waker,
     substreams: usize,
     drop_timeout: Duration,
+    pacing: Pacing,
     /// Keeps the worker's thread alive.
     worker: Worker,
 }
@@ -152,7 +153,10 @@ impl SendStream {
         if config.pacing == Pacing::Kernel && config.rate > 0.0 {
             match transport.set_kernel_rate(config.rate) {
                 Ok(()) => config.rate = 0.0,
-                Err(error) => log::warn!("{error}; the worker keeps the rate instead"),
+                Err(error) => {
+                    log::warn!("{error}; the worker keeps the rate instead");
+                    config.pacing = Pacing::Software;
+                }
             }
         }
         let queue = Ring::new(config.max_heaps)
@@ -168,19 +172,25 @@ impl SendStream {
         });
         let flag = worker.task_waker();
         let waker = Waker::from(Arc::clone(&flag));
-        let drop_timeout = config.drop_timeout;
+        let (drop_timeout, pacing) = (config.drop_timeout, config.pacing);
         let task = SendTask::new(Arc::clone(&shared), queue.clone(), Box::new(transport), config);
         worker.add(Box::new(task), flag);
         let submit = Mutex::new(Submit { next_cnt: 1, step: 1 });
         let space = SpaceWait::default();
         let worker = worker.clone();
-        Ok(Self { shared, queue, submit, space, waker, substreams, drop_timeout, worker })
+        Ok(Self { shared, queue, submit, space, waker, substreams, drop_timeout, pacing, worker })
     }
 
     /// Heaps without a number of their own get `next`, `next + step`, ... (1, 2, ...). They start
     /// over where the flavour's address bits end.
     pub fn set_cnt_sequence(&self, next: u64, step: u64) {
         *self.lock() = Submit { next_cnt: next, step };
+    }
+
+    /// Who keeps the rate: not the kernel, though asked to, if it cannot.
+    #[must_use]
+    pub fn pacing(&self) -> Pacing {
+        self.pacing
     }
 
     /// How many destinations there are.

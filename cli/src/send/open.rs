@@ -67,7 +67,6 @@ fn check_bind(options: &Options, destination: &Destination, address: SocketAddr)
 
 pub(super) fn udp_config(options: &Options, destination: SocketAddr) -> UdpSendConfig {
     let network = &options.network;
-    // It is not connected: who sends whether or not somebody listens must not be told off.
     let config = UdpSendConfig::to(destination)
         .multicast_ttl(network.ttl)
         .send_buffer(network.buffer.unwrap_or(DEFAULT_SEND_BUFFER))

@@ -247,7 +247,7 @@ impl Options {
         if any_udp && packet > MAX_DATAGRAM {
             bail!("--packet {packet} is more than UDP can carry: at most {MAX_DATAGRAM} B");
         }
-        if self.sending.kernel_pacing && (any_tcp || self.sending.rate == 0.0) {
+        if self.sending.kernel_pacing && (any_tcp || !self.sending.has_rate()) {
             bail!("--kernel-pacing needs a --rate, and is for UDP only");
         }
         Ok(())
@@ -262,6 +262,10 @@ impl Options {
 }
 
 impl Sending {
+    pub(super) fn has_rate(&self) -> bool {
+        self.rate > 0.0
+    }
+
     pub(super) fn config(&self) -> SendConfig {
         let pacing = if self.kernel_pacing { Pacing::Kernel } else { Pacing::Software };
         SendConfig::default()

@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use super::Transport;
-use crate::net::{NetError, PacketParts, UdpSendConfig, UdpSender};
+use crate::net::{
+    Interface, NetError, PacketParts, UdpSendConfig, UdpSender, require_kernel_pacing,
+};
 use crate::recv::Watch;
 
 /// Sends datagrams from one socket to one or several addresses, unicast or multicast.
@@ -23,6 +25,8 @@ pub struct UdpTransport {
     destinations: Vec<SocketAddr>,
     /// Whether the socket was connected here, to its only destination.
     connected: bool,
+    /// Where multicast leaves.
+    interface: Interface,
 }
 
 impl UdpTransport {
@@ -38,10 +42,11 @@ impl UdpTransport {
             // Without a route now there may be one later: then each heap finds out.
             && let Ok(sender) = UdpSender::open(&config.clone().connect(only))
         {
-            return Ok(Self { sender, destinations: vec![only], connected: true });
+            let interface = config.interface.clone();
+            return Ok(Self { sender, destinations: vec![only], connected: true, interface });
         }
-        let sender = UdpSender::open(config)?;
-        Ok(Self { sender, destinations: destinations.to_vec(), connected: false })
+        let (sender, interface) = (UdpSender::open(config)?, config.interface.clone());
+        Ok(Self { sender, destinations: destinations.to_vec(), connected: false, interface })
     }
 
     /// Sends from a duplicate of a socket that somebody else made; `gso` says whether packets may
@@ -55,7 +60,8 @@ impl UdpTransport {
         gso: bool,
     ) -> Result<Self, NetError> {
         let sender = UdpSender::adopt(fd, gso)?;
-        Ok(Self { sender, destinations: destinations.to_vec(), connected: false })
+        let (destinations, interface) = (destinations.to_vec(), Interface::Any);
+        Ok(Self { sender, destinations, connected: false, interface })
     }
 
     /// The socket: its address, send buffer, and whether it sends in trains.
@@ -95,6 +101,9 @@ impl Transport for UdpTransport {
     }
 
     fn set_kernel_rate(&mut self, bytes_per_second: f64) -> io::Result<()> {
+        for destination in &self.destinations {
+            require_kernel_pacing(*destination, &self.interface)?;
+        }
         // The cast saturates; the limit is far above any network.
         self.sender.set_max_pacing_rate(bytes_per_second as u64).map_err(io::Error::other)
     }
