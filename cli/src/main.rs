@@ -4,6 +4,7 @@ mod choices;
 mod demo;
 mod endpoint;
 mod hash;
+mod network;
 mod progress;
 mod recv;
 mod report;

@@ -214,7 +214,7 @@ fn a_capture_that_is_cut_short_is_sent_as_far_as_it_goes() {
     assert_eq!(output.status.code(), Some(1), "{sent}");
     assert_eq!((&sent["ok"], &sent["why"]), (&false.into(), &"failed".into()), "{sent}");
     assert_eq!(sent["packets"], 4, "{sent}");
-    assert!(stderr(&output).contains("ends within a packet"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("it ends within the record"), "{}", stderr(&output));
 }
 
 #[test]
@@ -222,7 +222,10 @@ fn what_cannot_be_replayed_is_refused() {
     let good = capture("lo-2ports.pcap");
     let cases: [(&[&str], &str); 4] = [
         (&["--pcap", "none.pcap", "127.0.0.1:9"], "cannot open none.pcap"),
-        (&["--pcap", env!("CARGO_BIN_EXE_speadway"), "127.0.0.1:9"], "is no capture"),
+        (
+            &["--pcap", env!("CARGO_BIN_EXE_speadway"), "127.0.0.1:9"],
+            "is no pcap or pcapng capture",
+        ),
         (&["--pcap", &good, "tcp://127.0.0.1:9"], "name UDP destinations"),
         (&["--pcap", &good, "--heaps", "1", "127.0.0.1:9"], "cannot be used with"),
     ];

@@ -1,13 +1,10 @@
 //! Opening the sources that were named.
 
-use std::net::Ipv4Addr;
 use std::path::Path;
 
 use anyhow::{Result, anyhow};
 use serde::Serialize;
-use speadway::net::{
-    DEFAULT_MAX_DATAGRAM, DEFAULT_RECV_BUFFER, Interface, ReceiverConfig, UdpConfig,
-};
+use speadway::net::{DEFAULT_MAX_DATAGRAM, DEFAULT_RECV_BUFFER, ReceiverConfig, UdpConfig};
 use speadway::recv::Reader;
 use speadway::recv::readers::{
     Connections, PcapConfig, PcapCounts, PcapReader, TcpConfig, TcpReader, UdpReader,
@@ -45,9 +42,9 @@ pub(super) fn open(source: &Source, network: &Network) -> Result<Opened> {
 
 fn open_udp(at: &HostPort, network: &Network) -> Result<Opened> {
     let mut config = UdpConfig::new(at.resolve()?)
-        .recv_buffer(network.buffer.unwrap_or(DEFAULT_RECV_BUFFER))
+        .recv_buffer(network.sockets.buffer.unwrap_or(DEFAULT_RECV_BUFFER))
         .reuse_port(network.reuse_port)
-        .interface(network.interface.as_deref().map_or(Interface::Any, interface));
+        .interface(network.sockets.interface());
     for &sender in &network.source_filter {
         config = config.source(sender);
     }
@@ -65,7 +62,7 @@ fn open_udp(at: &HostPort, network: &Network) -> Result<Opened> {
 fn open_tcp(at: &HostPort, network: &Network) -> Result<Opened> {
     let defaults = TcpConfig::default();
     let config = TcpConfig::default()
-        .recv_buffer(network.buffer.unwrap_or(defaults.recv_buffer))
+        .recv_buffer(network.sockets.buffer.unwrap_or(defaults.recv_buffer))
         .max_packet(network.max_packet.unwrap_or(defaults.max_packet))
         .connections(if network.reconnect { Connections::Many } else { Connections::One });
     let reader = TcpReader::listen(at.resolve()?, &config).map_err(|error| anyhow!("{error}"))?;
@@ -83,15 +80,4 @@ fn open_pcap(source: &Source, path: &Path, port: Option<u16>) -> Result<Opened> 
     let about =
         About { source: source.to_string(), recv_buffer: None, frames: Some(reader.counts()) };
     Ok(Opened { about, reader: Box::new(reader) })
-}
-
-/// An interface by address, index or name.
-fn interface(text: &str) -> Interface {
-    if let Ok(address) = text.parse::<Ipv4Addr>() {
-        Interface::Addr(address)
-    } else if let Ok(index) = text.parse() {
-        Interface::Index(index)
-    } else {
-        Interface::Name(text.to_owned())
-    }
 }

@@ -16,6 +16,7 @@ use speadway::wire::{BugCompat, Flavour};
 use super::capture::CaptureName;
 use super::pattern::WORD;
 use crate::endpoint::HostPort;
+use crate::network::Sockets;
 use crate::units;
 
 /// The largest UDP payload over IPv4.
@@ -152,15 +153,11 @@ pub(super) struct Network {
     /// Local address to send from, perhaps with a port
     #[arg(long, value_name = "ADDRESS[:PORT]", value_parser = bind)]
     pub(super) bind: Option<SocketAddr>,
-    /// Interface that multicast leaves from: its name, index or IPv4 address [default: as routed]
-    #[arg(long, value_name = "NAME")]
-    pub(super) interface: Option<String>,
     /// Networks that multicast may pass through
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(0..256))]
     pub(super) ttl: u32,
-    /// Send buffer to ask the kernel for, in bytes [default: 512KiB; over TCP the system's]
-    #[arg(long, value_name = "SIZE", value_parser = units::size)]
-    pub(super) buffer: Option<usize>,
+    #[command(flatten)]
+    pub(super) sockets: Sockets,
 }
 
 /// What is shown, and for how long.

@@ -19,7 +19,7 @@ mod udp;
 pub use inproc::{InprocQueue, InprocReader, PacketBytes, Stopped, TryAddError};
 pub use memory::MemoryReader;
 #[cfg(feature = "pcap")]
-pub use pcap::{PcapConfig, PcapCounts, PcapReader};
+pub use pcap::{CapturedDatagram, PcapConfig, PcapCounts, PcapReader};
 #[cfg(feature = "pcap")]
 pub use pcap_error::PcapError;
 pub use tcp::{Connections, DEFAULT_MAX_TCP_PACKET, TcpConfig, TcpReader};

@@ -2,6 +2,7 @@
 
 mod bytes;
 mod inproc;
+mod joint;
 mod tcp;
 mod udp;
 
@@ -10,6 +11,7 @@ use std::task::Waker;
 
 pub use bytes::{BytesTransport, Received};
 pub use inproc::InprocTransport;
+pub use joint::JointTransport;
 pub use tcp::TcpTransport;
 pub use udp::UdpTransport;
 
