@@ -85,20 +85,17 @@ impl Batch {
         }
     }
 
-    /// Whether it is to go: it has all it can hold, or enough and ends well.
-    pub(crate) fn is_full(&self) -> bool {
+    /// Whether another packet is to be added: not if it has all it can hold, enough and ends well, or
+    /// packets that keep a rate and more than `burst` bytes.
+    pub(crate) fn has_room(&self, burst: usize) -> bool {
         let packets = self.packets.len();
-        packets >= MOST_PACKETS || packets >= ENOUGH_PACKETS && !self.train.open
+        let is_full = packets >= MOST_PACKETS || packets >= ENOUGH_PACKETS && !self.train.open;
+        !is_full && (!self.paced || self.bytes <= burst)
     }
 
     /// Packets that are still to be sent.
     pub(crate) fn waiting(&self) -> &[Made] {
         &self.packets[self.sent..]
-    }
-
-    /// Bytes of the packets that are still to be sent.
-    pub(crate) fn bytes(&self) -> usize {
-        self.bytes
     }
 
     /// Whether a packet of the batch has a rate to keep.

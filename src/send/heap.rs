@@ -179,6 +179,7 @@ impl Heap {
     /// The part of piece `piece` that lies in `range` of the payload; empty if there is none.
     pub(crate) fn cut(&self, piece: usize, range: &Range<usize>) -> &[u8] {
         let Some((start, bytes)) = self.pieces.get(piece) else { return &[] };
+        let bytes: &[u8] = bytes;
         let from = range.start.saturating_sub(*start);
         let to = range.end.saturating_sub(*start).min(bytes.len());
         bytes.get(from..to).unwrap_or(&[])

@@ -12,7 +12,7 @@ use super::batch::{Batch, MOST_PACKETS, Made};
 use super::config::SendConfig;
 use super::heap::Heap;
 use super::pacer::Pacer;
-use super::request::{Completion, Request, SendError};
+use super::request::{Completion, HeapRef, Request, SendError};
 use super::stream::Shared;
 use super::transport::Transport;
 use crate::recv::{Polled, Task, TaskCx, Watch};
@@ -134,9 +134,9 @@ impl SendTask {
             return;
         }
         // All that fits is offered at once, so that no lone packet is left for the next call.
-        let room = self.config.burst_size.saturating_sub(self.config.max_packet_size);
-        while !self.batch.is_full() && (!self.batch.is_paced() || self.batch.bytes() <= room) {
-            if self.make_packet() {
+        let burst = self.config.burst_size.saturating_sub(self.config.max_packet_size);
+        while self.batch.has_room(burst) {
+            if self.make_packets(burst) {
                 continue;
             }
             match self.queue.poll_pop_in_run(&mut self.waiter, cx.waker) {
@@ -150,26 +150,35 @@ impl SendTask {
         }
     }
 
-    /// Makes the next packet of the newest request; false if it has none left.
-    fn make_packet(&mut self) -> bool {
+    /// Makes packets of the newest request while there is room: of one heap until it has none left,
+    /// or if heaps are interleaved one. False if the request has none left.
+    fn make_packets(&mut self, burst: usize) -> bool {
         let number = self.first + self.active.len().saturating_sub(1) as u64;
         let Some(active) = self.active.back_mut() else { return false };
         active.plan_more(&mut self.plans, self.config.max_packet_size);
         let Some((at, division)) = self.plans.front_mut() else { return false };
-        let heap = &active.request.work.heaps()[*at];
-        let scratch = self.batch.scratch();
-        let header = scratch.len();
-        if let Some(payload) = division.next_packet(heap.heap.pointers(), scratch) {
-            let rate = heap.rate.unwrap_or(self.config.rate);
-            self.batch.add((number, *at, heap.substream, rate), &heap.heap, header, payload);
-            active.in_batch += 1;
+        let HeapRef { heap, substream, rate, .. } = &active.request.work.heaps()[*at];
+        let about = (number, *at, *substream, rate.unwrap_or(self.config.rate));
+        let is_interleaved = active.request.work.is_interleaved();
+        loop {
+            let scratch = self.batch.scratch();
+            let header = scratch.len();
+            if let Some(payload) = division.next_packet(heap.pointers(), scratch) {
+                self.batch.add(about, heap, header, payload);
+                active.in_batch += 1;
+            }
+            if division.is_finished() {
+                self.plans.pop_front();
+                return true;
+            }
+            if is_interleaved {
+                self.plans.rotate_left(1);
+                return true;
+            }
+            if !self.batch.has_room(burst) {
+                return true;
+            }
         }
-        if division.is_finished() {
-            self.plans.pop_front();
-        } else if active.request.work.is_interleaved() {
-            self.plans.rotate_left(1);
-        }
-        true
     }
 
     /// Offers the batch to the transport once. What it took is accounted for.
