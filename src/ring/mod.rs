@@ -289,10 +289,11 @@ impl<T> Shared<T> {
         Ok(value)
     }
 
-    /// After a pop, tell as many as there is space for, if half of the ring is free.
-    fn announce_half(&self) {
-        let free = self.queue.capacity() - self.queue.len();
-        if free >= self.queue.capacity().div_ceil(2) {
+    /// After a pop, tell as many as there is space for, if no more than a quarter of the ring is left.
+    fn announce_run(&self) {
+        let (capacity, len) = (self.queue.capacity(), self.queue.len());
+        let free = capacity - len;
+        if len <= capacity / 4 {
             (0..free).take_while(|_| self.space.notify_one()).for_each(drop);
             self.space_level.raise();
         }

@@ -10,7 +10,6 @@ mod config;
 mod heap;
 mod pacer;
 mod request;
-mod space;
 mod stream;
 mod task;
 pub mod transport;

@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 
 use super::config::{Pacing, SendConfig, SendConfigError, rate_is_valid};
 use super::request::{Cell, Completion, GroupMode, HeapRef, Request, SendError, Ticket, Work};
-use super::space::SpaceWait;
 use super::task::SendTask;
 use super::transport::Transport;
 use crate::recv::{Counter, Worker};
@@ -42,7 +41,6 @@ pub struct SendStream {
     shared: Arc<Shared>,
     queue: Ring<Request>,
     submit: Mutex<Submit>,
-    space: SpaceWait,
     waker: Waker,
     substreams: usize,
     drop_timeout: Duration,
@@ -176,9 +174,8 @@ impl SendStream {
         let task = SendTask::new(Arc::clone(&shared), queue.clone(), Box::new(transport), config);
         worker.add(Box::new(task), flag);
         let submit = Mutex::new(Submit { next_cnt: 1, step: 1 });
-        let space = SpaceWait::default();
         let worker = worker.clone();
-        Ok(Self { shared, queue, submit, space, waker, substreams, drop_timeout, pacing, worker })
+        Ok(Self { shared, queue, submit, waker, substreams, drop_timeout, pacing, worker })
     }
 
     /// Heaps without a number of their own get `next`, `next + step`, ... (1, 2, ...). They start
@@ -268,7 +265,7 @@ impl SendStream {
 
     /// Blocks until there is room in the queue, or the stream is closed.
     pub fn wait_for_space(&self) {
-        self.space.wait(&self.queue);
+        self.queue.wait_for_space();
     }
 
     /// The error of the heap that failed last, since the last time this was asked.
