@@ -12,6 +12,11 @@ CARGO_FLAGS ?=
 # Narrows `make test` and `make test-net` down to tests with this in their names.
 TESTS ?=
 
+# How many worlds `make sim` lives through, from which one on; or the only one.
+SEEDS ?= 10000
+FIRST_SEED ?= 0
+SEED ?=
+
 VENV := .venv
 VENV_STAMP := $(VENV)/.stamp
 PEER_REQUIREMENTS := python/tests/requirements.txt
@@ -36,6 +41,14 @@ python: venv ## Build the wheel and install it beside the peer
 	$(SPEADWAY_PEER_PYTHON) -m pip install --quiet --disable-pip-version-check \
 		--no-deps --force-reinstall $(WHEELS)/*.whl
 
+.PHONY: wheel
+wheel: ## Build the wheel to publish: it runs on any Linux with glibc 2.28 (2018) or newer
+	$(PYTHON) -m venv target/wheel-venv
+	target/wheel-venv/bin/pip install --quiet --disable-pip-version-check 'maturin>=1.9.4,<2' ziglang
+	PATH="$(abspath target/wheel-venv/bin):$$PATH" maturin build --release $(CARGO_FLAGS) \
+		--zig --compatibility manylinux_2_28 --out target/dist
+	PATH="$(abspath target/wheel-venv/bin):$$PATH" maturin sdist --out target/dist
+
 .PHONY: test-python
 test-python: python ## Run the tests of the Python package
 	$(SPEADWAY_PEER_PYTHON) -m pytest -q -k "$(TESTS)"
@@ -44,6 +57,12 @@ test-python: python ## Run the tests of the Python package
 model: ## Check the lock-free parts under every interleaving (loom)
 	RUSTFLAGS="--cfg speadway_loom" $(CARGO) test $(CARGO_FLAGS) \
 		--release --package speadway --lib --target-dir target/loom -- models
+
+.PHONY: sim
+sim: ## Live through SEEDS simulated worlds, or through SEED=x and see what happens in it
+	SEEDS="$(SEEDS)" SEED="$(SEED)" FIRST_SEED="$(FIRST_SEED)" $(CARGO) test $(CARGO_FLAGS) \
+		--profile sim --package speadway --lib -- \
+		--exact recv::world::fleet::worlds --nocapture
 
 .PHONY: test-net
 test-net: venv ## Run the tests that need root and network namespaces

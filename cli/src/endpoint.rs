@@ -1,11 +1,12 @@
 //! Where packets come from, as written on the command line.
 
 use std::fmt;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use anyhow::{Context, Result, anyhow, bail};
+use speadway::net::Interface;
 
 /// A source of packets.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,6 +108,17 @@ impl fmt::Display for HostPort {
     }
 }
 
+/// An interface by address, index or name.
+pub(crate) fn interface(text: &str) -> Interface {
+    if let Ok(address) = text.parse::<Ipv4Addr>() {
+        Interface::Addr(address)
+    } else if let Ok(index) = text.parse() {
+        Interface::Index(index)
+    } else {
+        Interface::Name(text.to_owned())
+    }
+}
+
 /// Refuses sources that cannot go together.
 pub(crate) fn refuse_repeats(sources: &[Source]) -> Result<()> {
     for (at, source) in sources.iter().enumerate() {
@@ -144,6 +156,13 @@ mod tests {
         for bad in ["", "host", "host:", "host:70000", "::1:7148", "ftp://x:1", "pcap:", "udp://"] {
             assert!(shown(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn interfaces_are_named_in_three_ways() {
+        assert_eq!(interface("10.0.0.1"), Interface::Addr(Ipv4Addr::new(10, 0, 0, 1)));
+        assert_eq!(interface("2"), Interface::Index(2));
+        assert_eq!(interface("eth1"), Interface::Name("eth1".to_owned()));
     }
 
     #[test]

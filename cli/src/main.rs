@@ -1,7 +1,9 @@
 //! The `speadway` command: receives SPEAD streams and shows what arrives, and sends some.
 
+mod bench;
 mod choices;
 mod demo;
+mod doctor;
 mod endpoint;
 mod hash;
 mod network;
@@ -28,7 +30,9 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Bench(bench::Options),
     Demo(demo::Options),
+    Doctor(doctor::Options),
     Recv(Box<recv::Options>),
     Send(Box<send::Options>),
 }
@@ -39,7 +43,7 @@ impl Command {
         match self {
             // It makes do with whatever buffers it gets.
             Self::Demo(_) => "warn,speadway::net=error",
-            Self::Recv(_) | Self::Send(_) => "warn",
+            Self::Bench(_) | Self::Doctor(_) | Self::Recv(_) | Self::Send(_) => "warn",
         }
     }
 }
@@ -49,7 +53,9 @@ fn main() -> ExitCode {
     let filter = env_logger::Env::default().default_filter_or(command.log_filter());
     env_logger::Builder::from_env(filter).init();
     let done = match command {
+        Command::Bench(options) => bench::run(&options),
         Command::Demo(options) => demo::run(&options),
+        Command::Doctor(options) => doctor::run(&options),
         Command::Recv(options) => recv::run(&options),
         Command::Send(options) => send::run(&options),
     };

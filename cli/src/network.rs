@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use clap::Args;
 use speadway::net::Interface;
 
+use crate::endpoint;
 use crate::units;
 
 /// How sockets are set up.
@@ -26,25 +27,6 @@ impl Sockets {
     }
 }
 
-/// Reads an interface by address, index or name.
 fn interface(text: &str) -> Result<Interface, Infallible> {
-    Ok(if let Ok(address) = text.parse() {
-        Interface::Addr(address)
-    } else if let Ok(index) = text.parse() {
-        Interface::Index(index)
-    } else {
-        Interface::Name(text.to_owned())
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn interfaces_are_told_apart() {
-        assert_eq!(interface("10.0.0.1"), Ok(Interface::Addr([10, 0, 0, 1].into())));
-        assert_eq!(interface("2"), Ok(Interface::Index(2)));
-        assert_eq!(interface("eth0"), Ok(Interface::Name("eth0".to_owned())));
-    }
+    Ok(endpoint::interface(text))
 }

@@ -69,6 +69,14 @@ pub(crate) fn gigabits(text: &str) -> Result<f64, String> {
     }
 }
 
+/// Reads a rate in Gb/s, or 0.
+pub(crate) fn gigabits_or_zero(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(0.0) => Ok(0.0),
+        _ => gigabits(text),
+    }
+}
+
 /// A chosen size, in the largest binary unit that divides it.
 pub(crate) struct Bytes(pub(crate) u64);
 
@@ -158,6 +166,8 @@ mod tests {
         assert_eq!(duration("0.5"), Ok(Duration::from_millis(500)));
         assert!(duration("-1").is_err() && duration("1h30").is_err());
         assert_eq!(gigabits("4"), Ok(4.0));
+        assert_eq!((gigabits_or_zero("0"), gigabits_or_zero("2.5")), (Ok(0.0), Ok(2.5)));
+        assert!(gigabits_or_zero("-1").is_err());
         assert!(gigabits("0").is_err() && gigabits("inf").is_err() && gigabits("NaN").is_err());
     }
 

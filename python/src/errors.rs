@@ -8,6 +8,7 @@ use pyo3::exceptions::{PyException, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use speadway::net::NetError;
 use speadway::recv::ConfigError;
+use speadway::recv::readers::{PcapError, PcapFilterError};
 use speadway::ring::CapacityError;
 
 create_exception!(speadway, Stopped, PyException, "The queue, ring or stream has been stopped.");
@@ -31,6 +32,18 @@ impl IntoPyErr for ConfigError {
 }
 
 impl IntoPyErr for NetError {
+    fn into_py_err(self) -> PyErr {
+        PyRuntimeError::new_err(self.to_string())
+    }
+}
+
+impl IntoPyErr for PcapError {
+    fn into_py_err(self) -> PyErr {
+        PyRuntimeError::new_err(self.to_string())
+    }
+}
+
+impl IntoPyErr for PcapFilterError {
     fn into_py_err(self) -> PyErr {
         PyRuntimeError::new_err(self.to_string())
     }

@@ -1,7 +1,7 @@
 //! `speadway.ThreadPool`: a number of workers, which streams are given in turn.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
@@ -9,13 +9,14 @@ use speadway::recv::Worker;
 
 use crate::args::Int;
 use crate::errors::OrRaise;
+use crate::lifetime::OfProcess;
 use crate::waiting::Late;
 
 /// Threads that streams run on. A stream stays on the thread that it was given when it was made;
 /// streams are given threads in turn.
 #[pyclass(module = "speadway", subclass, weakref, frozen)]
 pub(crate) struct ThreadPool {
-    workers: Late<Workers>,
+    workers: Late<OfProcess<Workers>>,
 }
 
 struct Workers {
@@ -45,13 +46,16 @@ impl ThreadPool {
             .chain(Some(None).into_iter().cycle());
         let workers = cores.take(count).map(start).collect::<PyResult<Vec<_>>>()?;
         let pool = Workers { all: Mutex::new(workers), next: AtomicUsize::new(0) };
-        self.workers.init(pool);
+        self.workers.init(OfProcess::new(Arc::new(pool)));
         Ok(())
     }
 
     /// Takes no more streams. Those that run go on until they are stopped.
     fn stop(&self, py: Python<'_>) -> PyResult<()> {
         let pool = self.workers.get()?;
+        if !pool.is_here() {
+            return Ok(());
+        }
         let workers = std::mem::take(&mut *pool.all.lock().unwrap_or_else(PoisonError::into_inner));
         py.detach(|| drop(workers)); // joins threads that no stream uses
         Ok(())
@@ -70,10 +74,22 @@ impl ThreadPool {
     /// The worker whose turn it is.
     pub(crate) fn worker(&self) -> PyResult<Worker> {
         let pool = self.workers.get()?;
+        if !pool.is_here() {
+            let text = "the thread pool is the parent process's: make one after the fork";
+            return Err(PyRuntimeError::new_err(text));
+        }
         let workers = pool.all.lock().unwrap_or_else(PoisonError::into_inner);
         let turn = pool.next.fetch_add(1, Ordering::Relaxed);
         let worker = turn.checked_rem(workers.len()).and_then(|at| workers.get(at));
         worker.cloned().ok_or_else(|| PyRuntimeError::new_err("the thread pool has been stopped"))
+    }
+}
+
+impl Drop for ThreadPool {
+    fn drop(&mut self) {
+        let workers = self.workers.take().and_then(OfProcess::into_inner);
+        // That joins threads. Without an interpreter to detach from it happens with the closure.
+        let _ = Python::try_attach(move |py| py.detach(move || drop(workers)));
     }
 }
 

@@ -44,6 +44,11 @@ impl<T> Late<T> {
         })
     }
 
+    /// Takes it out, to be dropped by hand.
+    pub(crate) fn take(&mut self) -> Option<T> {
+        self.0.take()
+    }
+
     /// To be called from `__init__`; a second call changes nothing.
     pub(crate) fn init(&self, value: T) {
         let _ = self.0.set(value);

@@ -54,13 +54,20 @@ impl Chunk {
     #[must_use]
     pub fn new(data: Buffer, mut present: Buffer, extra: Buffer) -> Self {
         present.fill(0);
+        Self::filled(data, present, extra)
+    }
+
+    /// As [`new`](Self::new), for memory that holds heaps already: the flags in `present` stay, and
+    /// those that are not 0 count as present.
+    #[must_use]
+    pub fn filled(data: Buffer, present: Buffer, extra: Buffer) -> Self {
         let body = Body {
             id: 0,
             stream_id: 0,
+            units_present: present.iter().filter(|&&flag| flag != 0).count() as u64,
             data,
             present,
             extra,
-            units_present: 0,
             contributions: Vec::new(),
             tag: None,
         };
@@ -133,6 +140,18 @@ impl Chunk {
     #[must_use]
     pub fn contributions(&self) -> &[Contribution] {
         &self.body().contributions
+    }
+
+    /// Gives the chunk a number and a stream's id of the user's choice, such as those of a recording
+    /// that is played back. A stream or group that opens the chunk sets its own.
+    pub fn set_ids(&mut self, id: u64, stream_id: u64) {
+        let body = self.body_mut();
+        (body.id, body.stream_id) = (id, stream_id);
+    }
+
+    /// Forgets which heaps are present. The payload stays as it is.
+    pub fn clear(&mut self) {
+        self.body_mut().clear();
     }
 
     /// Hangs something of the user's on the chunk (a device's handle, an object of Python's), which
@@ -247,5 +266,22 @@ impl fmt::Debug for Chunk {
             .field("data", &self.data().len())
             .field("present", &format_args!("{} of {}", self.n_present(), self.present().len()))
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_that_is_filled_already_keeps_its_flags() {
+        let memory = |bytes: &[u8]| Buffer::from_vec(bytes.to_vec());
+        let mut chunk = Chunk::filled(memory(&[7; 4]), memory(&[1, 0, 1, 0]), Buffer::default());
+        chunk.set_ids(5, 6);
+        assert_eq!((chunk.id(), chunk.stream_id()), (5, 6));
+        assert_eq!((chunk.n_present(), chunk.n_missing()), (2, 2));
+        chunk.clear();
+        assert_eq!((chunk.n_present(), chunk.present()), (0, &[0; 4][..]));
+        assert_eq!((chunk.id(), chunk.data()), (5, &[7; 4][..]));
     }
 }

@@ -7,8 +7,15 @@ use crate::sync::{AtomicU64, Mutex, MutexGuard, Ordering, fence};
 
 /// Something that can be asked to release everything before a chunk id.
 pub(crate) trait Flush: Send {
-    /// Releases everything before `target`.
-    fn flush_until(&mut self, target: u64);
+    /// What is left to do once the lock is free.
+    type Rest;
+
+    /// Releases everything before `target`. No callback of the user's is called, as the owner may
+    /// be waiting for the lock.
+    fn flush_until(&mut self, target: u64) -> Self::Rest;
+
+    /// Does the rest, callbacks included.
+    fn finish(rest: Self::Rest);
 }
 
 /// A value that one worker locks for a quantum at a time, and that others only ever try to lock.
@@ -40,9 +47,10 @@ impl<T: Flush> Gate<T> {
     /// Locks the value. Called by the owner, who finds it locked only for the length of a flush,
     /// and by who stops the stream.
     pub(crate) fn lock(&self) -> GateGuard<'_, T> {
-        let mut guard = self.value.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        self.serve(&mut guard);
-        GateGuard { gate: self, guard: Some(guard) }
+        let guard = self.value.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut guard = GateGuard { gate: self, guard: Some(guard) };
+        guard.serve();
+        guard
     }
 
     /// Asks for everything before `target` to be released: done on return if the value is idle,
@@ -70,24 +78,28 @@ impl<T: Flush> Gate<T> {
                 Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
                 Err(TryLockError::WouldBlock) => return,
             };
-            self.serve(&mut guard);
+            let rest = self.serve(&mut guard);
+            drop(guard);
+            rest.into_iter().for_each(T::finish);
         }
     }
 
-    fn serve(&self, value: &mut T) {
+    fn serve(&self, value: &mut T) -> Option<T::Rest> {
         let target = self.flush_to.load(Ordering::Relaxed);
-        if target > self.flushed.load(Ordering::Relaxed) {
-            value.flush_until(target);
-            self.flushed.store(target, Ordering::Relaxed);
+        if target <= self.flushed.load(Ordering::Relaxed) {
+            return None;
         }
+        let rest = value.flush_until(target);
+        self.flushed.store(target, Ordering::Relaxed);
+        Some(rest)
     }
 }
 
 impl<T: Flush> GateGuard<'_, T> {
-    /// Serves requests now, with the lock held.
+    /// Serves requests now, with the lock held: it is the caller's own, nobody waits for it.
     pub(crate) fn serve(&mut self) {
         let gate = self.gate;
-        gate.serve(self);
+        gate.serve(self).into_iter().for_each(T::finish);
     }
 }
 

@@ -1,10 +1,12 @@
 //! The supply of a stream that is no member of a group: its own callbacks.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Chunk;
 use super::exchange::{Allocate, Allocation, Cx, ParkReason, Ready};
+use super::group::Group;
 use super::view::ChunkView;
 use super::window::{Supplied, Supply};
 
@@ -71,6 +73,10 @@ impl Supply for Lone {
     }
 
     fn head_moved(&mut self, _head: u64, _cx: &Cx<'_>) {}
+
+    fn head_moved_quietly(&mut self, _head: u64) -> Option<Arc<Group>> {
+        None
+    }
 
     fn drain(&mut self, cx: &Cx<'_>) -> Result<(), ParkReason> {
         while let Some(chunk) = self.outbox.pop_front() {

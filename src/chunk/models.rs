@@ -169,11 +169,15 @@ impl Bare {
 
     /// Leaves everything before `head`.
     fn advance(&mut self, head: u64) {
+        self.release(head);
+        self.supply.head_moved(head, &Self::cx(&self.waker));
+    }
+
+    fn release(&mut self, head: u64) {
         while self.head < head {
             self.supply.release(self.head, 1);
             self.head += 1;
         }
-        self.supply.head_moved(head, &Self::cx(&self.waker));
     }
 
     fn end(&mut self) {
@@ -201,10 +205,18 @@ impl Laggard for Never {
 struct Gated(Gate<Bare>);
 
 impl Flush for Bare {
-    fn flush_until(&mut self, target: u64) {
-        if target > self.head {
-            self.advance(target);
+    type Rest = Option<Arc<Group>>;
+
+    fn flush_until(&mut self, target: u64) -> Self::Rest {
+        if target <= self.head {
+            return None;
         }
+        self.release(target);
+        self.supply.head_moved_quietly(target)
+    }
+
+    fn finish(rest: Self::Rest) {
+        rest.into_iter().for_each(|group| group.publish());
     }
 }
 
@@ -217,11 +229,15 @@ impl Laggard for Gated {
 struct Level(u64, Arc<AtomicUsize>);
 
 impl Flush for Level {
+    type Rest = ();
+
     fn flush_until(&mut self, target: u64) {
         assert!(target > self.0, "nothing is flushed twice");
         self.0 = target;
         self.1.store(target as usize, Ordering::SeqCst);
     }
+
+    fn finish((): ()) {}
 }
 
 #[test]

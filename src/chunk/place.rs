@@ -94,6 +94,12 @@ pub trait Place: Send {
         None
     }
 
+    /// Whether the placement is asked for heaps that end the stream too (no), which go nowhere
+    /// whatever the answer; for placements that count all heaps. A refusal counts as rejected.
+    fn sees_stop_heaps(&self) -> bool {
+        false
+    }
+
     /// Where this heap goes.
     fn place(&mut self, heap: &mut HeapContext<'_>) -> Option<Placement>;
 

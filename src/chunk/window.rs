@@ -1,9 +1,11 @@
 //! The window: the consecutive chunks that a stream has open.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::exchange::{Cx, ParkReason};
+use super::group::Group;
 use super::view::ChunkView;
 
 /// What a window asked for a chunk is given.
@@ -27,6 +29,10 @@ pub(crate) trait Supply: Send {
 
     /// The window now starts at `head`, after the releases that this took.
     fn head_moved(&mut self, head: u64, cx: &Cx<'_>);
+
+    /// As [`head_moved`](Self::head_moved), but calls nobody. Gives back the group whose finished
+    /// chunks have to be [published](Group::publish), if there may be any.
+    fn head_moved_quietly(&mut self, head: u64) -> Option<Arc<Group>>;
 
     /// Hands over what is finished. `Err` if something is left.
     fn drain(&mut self, cx: &Cx<'_>) -> Result<(), ParkReason>;
@@ -139,16 +145,21 @@ impl<S: Supply> Window<S> {
         self.slots.get_mut(usize::try_from(at).ok()?)
     }
 
-    /// Releases everything before `target`.
-    pub(crate) fn flush_until(&mut self, target: u64, cx: &Cx<'_>) {
-        if target > self.head {
-            self.advance(target, cx);
+    /// Releases everything before `target`, and calls nobody; what has to be published then is given
+    /// back.
+    pub(crate) fn flush_quietly(&mut self, target: u64) -> Option<Arc<Group>> {
+        if target <= self.head {
+            return None;
         }
+        self.release_until(target);
+        self.supply.head_moved_quietly(target)
     }
 
     /// Releases everything that is open.
     pub(crate) fn flush(&mut self, cx: &Cx<'_>) {
-        self.flush_until(self.tail, cx);
+        if self.tail > self.head {
+            self.advance(self.tail, cx);
+        }
     }
 
     /// Empties the window and lets it start anew before or after where it was, so that `id` becomes
@@ -173,6 +184,11 @@ impl<S: Supply> Window<S> {
     }
 
     fn advance(&mut self, target: u64, cx: &Cx<'_>) {
+        self.release_until(target);
+        self.supply.head_moved(target, cx);
+    }
+
+    fn release_until(&mut self, target: u64) {
         while self.head < target {
             let Some(slot) = self.slots.pop_front() else { break };
             self.supply.release(self.head, slot.units);
@@ -180,6 +196,5 @@ impl<S: Supply> Window<S> {
         }
         self.head = target;
         self.tail = self.tail.max(target);
-        self.supply.head_moved(target, cx);
     }
 }

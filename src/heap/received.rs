@@ -168,6 +168,12 @@ impl Heap {
         &self.inner.payload
     }
 
+    /// The memory that the payload is in, for those who hand it on to other languages.
+    #[must_use]
+    pub fn buffer(&self) -> &Buffer {
+        &self.inner.payload
+    }
+
     /// Where and when the heap's first packet was received, as far as the reader was asked.
     #[must_use]
     pub fn origin(&self) -> &Origin {

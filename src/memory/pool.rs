@@ -148,6 +148,30 @@ impl MemoryPool {
         self.warn_on_empty.store(warn, Ordering::Relaxed);
     }
 
+    /// Makes buffers until the pool holds `free` of them, but at most [`max_free`](Self::max_free).
+    /// For a thread that keeps the pool filled, so that none that receives has to allocate.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the allocator underneath says.
+    pub fn fill(&self, free: usize) -> Result<(), MemoryError> {
+        let goal = free.min(self.shared.max_free);
+        while self.shared.lock().free.len() < goal {
+            let storage = make_storage(&*self.inner, self.upper)?; // takes a while: not locked
+            let mut state = self.shared.lock();
+            if state.free.len() < goal {
+                make_room(&mut state.free, 1)?;
+                state.free.push(storage);
+            }
+        }
+        Ok(())
+    }
+
+    /// How many buffers the pool holds free.
+    pub fn free(&self) -> usize {
+        self.shared.lock().free.len()
+    }
+
     /// What the pool has done so far, and what it holds.
     pub fn stats(&self) -> PoolStats {
         let state = self.shared.lock();

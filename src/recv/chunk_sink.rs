@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::engine::{Close, Sink};
 use super::stats::Counters;
 use crate::chunk::{
-    Cx, HeapContext, JumpGuard, ParkReason, Place, Placement, Reach, Supply, Verdict, Window,
+    Cx, Group, HeapContext, JumpGuard, ParkReason, Place, Placement, Reach, Supply, Verdict, Window,
 };
 use crate::heap::{HeapOutcome, Origin, PacketDiscard, Slot};
 use crate::wire::Packet;
@@ -68,16 +68,7 @@ impl<S: Supply> ChunkSink<S> {
         origin: &Origin,
         cx: &Cx<'_>,
     ) -> Destination {
-        self.extra.fill(0);
-        let mut heap = HeapContext {
-            packet,
-            heap_length: length,
-            origin,
-            member: self.options.member,
-            extra: &mut self.extra,
-        };
-        let Some(placement) = self.place.place(&mut heap) else {
-            self.counters.rejected_heaps.add(1);
+        let Some(placement) = self.ask(packet, length, origin) else {
             return Destination::Lost(HeapOutcome::Rejected);
         };
         let (_, extra_len) = placement.extra;
@@ -88,6 +79,20 @@ impl<S: Supply> ChunkSink<S> {
             return Destination::Lost(HeapOutcome::Doubtful);
         }
         Destination::Wanted(placement)
+    }
+
+    /// What the placement says; it is counted if that is "not for a chunk".
+    fn ask(&mut self, packet: &Packet<'_>, length: u64, origin: &Origin) -> Option<Placement> {
+        self.extra.fill(0);
+        let placement = self.place.place(&mut HeapContext {
+            packet,
+            heap_length: length,
+            origin,
+            member: self.options.member,
+            extra: &mut self.extra,
+        });
+        self.counters.rejected_heaps.add(u64::from(placement.is_none()));
+        placement
     }
 
     /// Whether a chunk id may move the window.
@@ -266,6 +271,15 @@ impl<S: Supply> Sink for ChunkSink<S> {
         }
     }
 
+    fn swallow(&mut self, slot: &mut Slot<Destination>, packet: &Packet<'_>, origin: &Origin) {
+        let length = slot.assembly.length().unwrap_or(0);
+        let is_new = matches!(slot.heap, Destination::Unknown);
+        if length > 0 && is_new && self.place.sees_stop_heaps() {
+            self.ask(packet, length, origin);
+            slot.heap = Destination::Lost(HeapOutcome::Stop);
+        }
+    }
+
     fn close(&mut self, slot: &mut Slot<Destination>, why: Close) -> HeapOutcome {
         match (slot.heap, why) {
             (_, Close::Swallowed) => HeapOutcome::Stop,
@@ -297,8 +311,8 @@ impl<S: Supply> Sink for ChunkSink<S> {
         self.window.expire(cx, drained);
     }
 
-    fn flush_until(&mut self, target: u64, cx: &Cx<'_>) {
-        self.window.flush_until(target, cx);
+    fn flush_until(&mut self, target: u64) -> Option<Arc<Group>> {
+        self.window.flush_quietly(target)
     }
 }
 

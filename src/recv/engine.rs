@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use super::stats::Counters;
-use crate::chunk::{Cx, ParkReason};
+use crate::chunk::{Cx, Group, ParkReason};
 use crate::heap::{Assembly, HeapOutcome, Origin, PacketDiscard, Slot, SlotTable};
 use crate::wire::{DecodeError, Packet};
 
@@ -45,6 +45,9 @@ pub(crate) trait Sink: Send {
         packet: &Packet<'_>,
     ) -> Result<(), PacketDiscard>;
 
+    /// A packet of the heap that ends the stream was accepted; its payload goes nowhere.
+    fn swallow(&mut self, _slot: &mut Slot<Self::Heap>, _packet: &Packet<'_>, _origin: &Origin) {}
+
     /// A heap leaves its slot. Says what became of it.
     fn close(&mut self, slot: &mut Slot<Self::Heap>, why: Close) -> HeapOutcome;
 
@@ -63,8 +66,9 @@ pub(crate) trait Sink: Send {
     /// Time has passed. `drained` says that all readers were found empty just now.
     fn tick(&mut self, cx: &Cx<'_>, drained: bool);
 
-    /// Releases everything before chunk `target`, for the other members of a group.
-    fn flush_until(&mut self, target: u64, cx: &Cx<'_>);
+    /// Releases everything before chunk `target`, for the other members of a group, which it gives
+    /// back if something is to be published then. Calls nobody.
+    fn flush_until(&mut self, target: u64) -> Option<Arc<Group>>;
 }
 
 /// Why a heap leaves its slot.
@@ -191,6 +195,7 @@ impl<S: Sink> Engine<S> {
             },
         };
         if self.swallows(slot) {
+            self.sink.swallow(self.slots.get(slot), packet, origin);
             self.counters.discard(PacketDiscard::StopItem);
         } else {
             self.pending = Some(slot);

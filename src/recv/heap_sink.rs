@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::engine::{Close, Sink};
 use super::stats::Counters;
-use crate::chunk::{Cx, ParkReason, Ready};
+use crate::chunk::{Cx, Group, ParkReason, Ready};
 use crate::heap::{
     Assembly, Heap, HeapOutcome, HeapParts, HeapStatus, Origin, PacketDiscard, Slot,
 };
@@ -253,5 +253,7 @@ impl Sink for HeapSink {
 
     fn tick(&mut self, _cx: &Cx<'_>, _drained: bool) {}
 
-    fn flush_until(&mut self, _target: u64, _cx: &Cx<'_>) {}
+    fn flush_until(&mut self, _target: u64) -> Option<Arc<Group>> {
+        None
+    }
 }

@@ -13,6 +13,9 @@
 mod chunk_sink;
 mod config;
 mod engine;
+#[cfg(all(any(test, speadway_fuzz), not(speadway_loom)))]
+#[doc(hidden)]
+pub mod fuzz;
 mod group;
 mod heap_sink;
 mod reader;
@@ -24,6 +27,8 @@ mod stream;
 mod task;
 mod timer;
 mod worker;
+#[cfg(all(any(test, speadway_fuzz), not(speadway_loom)))]
+mod world;
 
 pub use config::{
     ConfigError, DEFAULT_MAX_CHUNKS, DEFAULT_MAX_HEAP_SIZE, DEFAULT_MAX_HEAPS, DEFAULT_QUANTUM,

@@ -221,6 +221,12 @@ impl<'a> Watch<'a> {
         Ok(())
     }
 
+    /// As if a descriptor were watched, for those who step through a stream.
+    #[cfg(any(test, speadway_fuzz))]
+    pub(crate) fn watch_nothing(&mut self) {
+        *self.watches = true;
+    }
+
     /// Tries again to send when `fd` becomes writable; for transports.
     ///
     /// # Errors

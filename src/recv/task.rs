@@ -12,7 +12,7 @@ use super::engine::{Engine, Sink};
 use super::reader::{Inlet, ReadState, Reader, Watch};
 use super::stats::{Counters, StreamStats};
 use super::worker::{Polled, Task, TaskCx, on_worker};
-use crate::chunk::{Cx, Flush, Gate, GateGuard, Laggard, ParkReason};
+use crate::chunk::{Cx, Flush, Gate, GateGuard, Group, Laggard, ParkReason};
 use crate::limit::LogLimit;
 
 /// How a stream ended.
@@ -59,11 +59,14 @@ pub(crate) trait StreamControl: Send + Sync {
 }
 
 impl<S: Sink> Flush for Engine<S> {
-    fn flush_until(&mut self, target: u64) {
-        // Nobody waits for anything here: what is released goes to the group's outbox, which has a
-        // waker of its own.
-        let cx = Cx { waker: Waker::noop(), now: Instant::now() };
-        self.sink().flush_until(target, &cx);
+    type Rest = Option<Arc<Group>>;
+
+    fn flush_until(&mut self, target: u64) -> Self::Rest {
+        self.sink().flush_until(target)
+    }
+
+    fn finish(rest: Self::Rest) {
+        rest.into_iter().for_each(|group| group.publish());
     }
 }
 
@@ -103,16 +106,33 @@ impl<S: Sink> Shared<S> {
         self.gate.lock().abandon(&cx);
     }
 
-    /// As [`abandon`](Self::abandon), for the worker after a panic: the callbacks that this needs
-    /// may panic too, and neither the worker nor who waits for the stream may suffer.
-    fn abandon_through_panics(&self) {
+    /// As [`abandon`](Self::abandon), once the stream has ended: the callbacks that this needs may
+    /// panic, and neither the worker nor who waits for the stream may suffer.
+    pub(super) fn abandon_through_panics(&self) {
         // Ends, because a callback that panicked is not called again for the same thing.
         while catch_unwind(AssertUnwindSafe(|| self.abandon())).is_err() {}
     }
 
+    /// The first half of a stop: the task ends at its next turn. What it holds is dropped there if
+    /// nobody will wait for that.
+    pub(super) fn request_stop(&self, nobody_waits: bool) {
+        self.control.stop_from_worker.fetch_or(nobody_waits, Ordering::Relaxed);
+        self.control.stop.store(true, Ordering::Release);
+        self.wake();
+    }
+
     fn announce(&self, end: End) {
         self.lock_end().get_or_insert(end);
+        self.drop_added();
         self.control.ended.notify_all();
+    }
+
+    /// Readers that come too late are not kept: their sockets would stay open, and fill.
+    fn drop_added(&self) {
+        let mut added = self.control.added.lock().unwrap_or_else(PoisonError::into_inner);
+        let late = std::mem::take(&mut *added);
+        drop(added);
+        drop(late);
     }
 }
 
@@ -120,12 +140,10 @@ impl<S: Sink> StreamControl for Shared<S> {
     fn stop(&self) {
         // On a worker waiting might be for oneself: there it is a request.
         let is_request = on_worker();
-        self.control.stop_from_worker.fetch_or(is_request, Ordering::Relaxed);
-        self.control.stop.store(true, Ordering::Release);
-        self.wake();
+        self.request_stop(is_request);
         if !is_request && self.control.waker.get().is_some() {
             self.wait();
-            self.abandon();
+            self.abandon_through_panics();
         }
     }
 
@@ -167,6 +185,10 @@ impl<S: Sink> StreamControl for Shared<S> {
 
     fn add_reader(&self, reader: Box<dyn Reader>) {
         self.control.added.lock().unwrap_or_else(PoisonError::into_inner).push(reader);
+        // Whoever announces the end looks for added readers after that.
+        if self.has_ended() {
+            self.drop_added();
+        }
         self.wake();
     }
 }
@@ -244,6 +266,12 @@ impl<S: Sink> StreamTask<S> {
             past_drops: 0,
             failure: None,
         }
+    }
+
+    /// What the stream waits for, for those who step through it.
+    #[cfg(any(test, speadway_fuzz))]
+    pub(super) fn parked_for(&self) -> Option<ParkReason> {
+        self.parked.map(|park| park.reason)
     }
 
     /// One quantum with the engine locked.
@@ -431,6 +459,15 @@ impl<S: Sink> StreamTask<S> {
         (0..self.readers.len()).for_each(|at| self.close(at, cx));
     }
 
+    /// Drops what is left of the readers, whatever they do at that.
+    fn drop_readers(&mut self) {
+        for source in self.readers.drain(..) {
+            if catch_unwind(AssertUnwindSafe(|| drop(source))).is_err() {
+                log::error!("a reader panicked when it was dropped");
+            }
+        }
+    }
+
     fn note_kernel_drops(&mut self, engine: &mut GateGuard<'_, Engine<S>>, exact: bool) {
         let drops =
             self.readers.iter_mut().flatten().map(|source| source.reader.kernel_drops(exact));
@@ -506,8 +543,12 @@ impl Source {
 
 impl<S: Sink> Task for StreamTask<S> {
     fn poll(&mut self, cx: &TaskCx<'_>) -> Polled {
-        for source in self.readers.iter_mut().flatten().filter(|source| !source.watches) {
-            source.maybe_readable = true;
+        // Only then: a stream that goes on would find the readers that it has just seen empty
+        // readable again, and never be through with them.
+        if cx.woken {
+            for source in self.readers.iter_mut().flatten().filter(|source| !source.watches) {
+                source.maybe_readable = true;
+            }
         }
         let shared = Arc::clone(&self.shared);
         let mut engine = shared.gate.lock();
@@ -545,7 +586,7 @@ impl<S: Sink> Task for StreamTask<S> {
 
     fn panicked(&mut self, message: &str) {
         log::error!("a callback panicked, its stream ends: {message}");
-        self.readers.clear();
+        self.drop_readers();
         self.shared.abandon_through_panics();
         self.shared.announce(End::Failed(format!("a callback panicked: {message}")));
     }
@@ -555,7 +596,7 @@ impl<S: Sink> Drop for StreamTask<S> {
     /// A worker that quits drops its tasks: nobody may wait for them for ever.
     fn drop(&mut self) {
         if !self.shared.has_ended() {
-            self.readers.clear();
+            self.drop_readers();
             self.shared.abandon_through_panics();
             self.shared.announce(End::Stopped);
         }

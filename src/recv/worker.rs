@@ -99,6 +99,8 @@ pub(crate) struct TaskCx<'a> {
     /// The token of the task's first reader.
     pub(crate) token: usize,
     pub(crate) now: Instant,
+    /// Whether the waker was called since the last poll.
+    pub(crate) woken: bool,
 }
 
 /// What a task wants next.
@@ -288,6 +290,13 @@ impl Wake for TaskWaker {
     }
 }
 
+/// Drops a task that has ended. What it held of the user's may panic at that; there are others to run.
+fn drop_task(task: Option<Running>) {
+    if catch_unwind(AssertUnwindSafe(|| drop(task))).is_err() {
+        log::error!("something that a stream held panicked when it was dropped");
+    }
+}
+
 /// The worker's own side.
 struct Run {
     shared: Arc<Shared>,
@@ -359,7 +368,7 @@ impl Run {
                 continue;
             }
             let registry = self.poll.registry();
-            match running.poll(registry, key, now) {
+            match running.poll(registry, key, now, woken) {
                 Polled::Again => {
                     running.runnable = true;
                     busy = true;
@@ -369,7 +378,7 @@ impl Run {
                     running.until = until;
                 }
                 Polled::Done => {
-                    *slot = None;
+                    drop_task(slot.take());
                     self.shared.streams.fetch_sub(1, Ordering::Relaxed);
                 }
             }
@@ -412,8 +421,8 @@ impl Run {
 }
 
 impl Running {
-    fn poll(&mut self, registry: &Registry, key: usize, now: Instant) -> Polled {
-        let cx = TaskCx { waker: &self.waker, registry, token: key * MAX_READERS, now };
+    fn poll(&mut self, registry: &Registry, key: usize, now: Instant, woken: bool) -> Polled {
+        let cx = TaskCx { waker: &self.waker, registry, token: key * MAX_READERS, now, woken };
         // A panic in a callback ends that stream and nothing else.
         let poll = AssertUnwindSafe(|| self.task.poll(&cx));
         match catch_unwind(poll) {

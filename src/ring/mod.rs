@@ -63,7 +63,7 @@ use gate::Gate;
 use stats::{Count, HighWater};
 use std::fmt;
 use std::mem::MaybeUninit;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 /// A bounded ring of `T`, for many producers and many consumers; see the [module](self) for the ways
@@ -90,6 +90,12 @@ use std::time::Duration;
 /// ```
 pub struct Ring<T> {
     shared: Arc<Shared<T>>,
+}
+
+/// A handle that does not keep its ring; from [`Ring::downgrade`]. For values in a ring that have to
+/// find their way to one, which would otherwise keep each other for ever.
+pub struct WeakRing<T> {
+    shared: Weak<Shared<T>>,
 }
 
 struct Shared<T> {
@@ -217,6 +223,21 @@ impl<T> Ring<T> {
     /// Whether both are handles of the same ring.
     pub fn same_ring(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.shared, &other.shared)
+    }
+
+    /// A handle that does not keep the ring.
+    ///
+    /// ```
+    /// let ring = speadway::ring::Ring::<u8>::new(1)?;
+    /// let weak = ring.downgrade();
+    /// assert!(weak.upgrade().is_some_and(|same| same.same_ring(&ring)));
+    /// drop(ring);
+    /// assert!(weak.upgrade().is_none());
+    /// # Ok::<(), speadway::ring::CapacityError>(())
+    /// ```
+    #[must_use]
+    pub fn downgrade(&self) -> WeakRing<T> {
+        WeakRing { shared: Arc::downgrade(&self.shared) }
     }
 
     /// What it has counted so far.
@@ -369,6 +390,32 @@ impl<T> Drop for Shared<T> {
 impl<T> Clone for Ring<T> {
     fn clone(&self) -> Self {
         Self { shared: self.shared.clone() }
+    }
+}
+
+impl<T> WeakRing<T> {
+    /// The ring, if it has a handle left.
+    #[must_use]
+    pub fn upgrade(&self) -> Option<Ring<T>> {
+        self.shared.upgrade().map(|shared| Ring { shared })
+    }
+
+    /// Whether it is a handle of `ring`.
+    #[must_use]
+    pub fn same_ring(&self, ring: &Ring<T>) -> bool {
+        std::ptr::eq(self.shared.as_ptr(), Arc::as_ptr(&ring.shared))
+    }
+}
+
+impl<T> Clone for WeakRing<T> {
+    fn clone(&self) -> Self {
+        Self { shared: self.shared.clone() }
+    }
+}
+
+impl<T> fmt::Debug for WeakRing<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("WeakRing").finish()
     }
 }
 

@@ -228,7 +228,7 @@ impl SendStream {
     }
 
     /// Queues a heap, and has `done` called on the worker when it has been sent (with the bytes of
-    /// its packets) or could not be.
+    /// its packets) or could not be. By then the stream holds the heap no more.
     ///
     /// # Errors
     /// As [`send`](Self::send); `done` is not called then.
@@ -247,6 +247,20 @@ impl SendStream {
     /// As [`send`](Self::send), and if the list is empty. None of the heaps is sent then.
     pub fn send_list(&self, heaps: &Arc<[HeapRef]>, mode: GroupMode) -> Result<Ticket, SendError> {
         self.submit_with_ticket(Work::Many(Arc::clone(heaps), mode))
+    }
+
+    /// As [`send_list`](Self::send_list), and has `done` called as [`send_then`](Self::send_then)
+    /// does. By then the stream holds the heaps no more.
+    ///
+    /// # Errors
+    /// As [`send_list`](Self::send_list); `done` is not called then.
+    pub fn send_list_then(
+        &self,
+        heaps: &Arc<[HeapRef]>,
+        mode: GroupMode,
+        done: impl FnOnce(Result<u64, SendError>) + Send + 'static,
+    ) -> Result<(), SendError> {
+        self.submit(Work::Many(Arc::clone(heaps), mode), Completion::Call(Box::new(done)))
     }
 
     /// Waits until everything queued so far has been sent or has failed.
@@ -296,12 +310,18 @@ impl SendStream {
         self.wait_for_end(LOOK, || false);
     }
 
-    /// As [`close`](Self::close), but after `timeout` as [`abort`](Self::abort). Says whether it
-    /// ended in that time.
-    pub fn close_timeout(&self, timeout: Duration) -> bool {
+    /// As [`close`](Self::close), but waits no longer than `timeout`. True if all is gone; otherwise
+    /// it goes on being sent.
+    pub fn close_within(&self, timeout: Duration) -> bool {
         self.queue.close();
         let start = Instant::now();
-        let in_time = self.wait_for_end(timeout, || start.elapsed() >= timeout);
+        self.wait_for_end(timeout, || start.elapsed() >= timeout)
+    }
+
+    /// As [`close_within`](Self::close_within), and then as [`abort`](Self::abort): what is not sent
+    /// by then is not sent. True if all is gone.
+    pub fn close_timeout(&self, timeout: Duration) -> bool {
+        let in_time = self.close_within(timeout);
         if !in_time {
             self.abort();
         }

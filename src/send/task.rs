@@ -10,14 +10,14 @@ use mio::Token;
 
 use super::batch::{Batch, MOST_PACKETS, Made};
 use super::config::SendConfig;
-use super::heap::Heap;
+use super::heap::{Heap, Plan};
 use super::pacer::Pacer;
 use super::request::{Completion, HeapRef, Request, SendError};
 use super::stream::Shared;
 use super::transport::Transport;
 use crate::recv::{Polled, Task, TaskCx, Watch};
 use crate::ring::{Ring, Waiter};
-use crate::wire::{Division, Flavour};
+use crate::wire::Flavour;
 
 /// Batches sent before others on the worker have their turn.
 const QUANTUM: usize = 8;
@@ -38,7 +38,7 @@ pub(crate) struct SendTask {
     active: VecDeque<Active>,
     /// Of the newest of them, the heap whose packets are being made; with interleaving, all heaps
     /// that have some left. The others have none. It is here to be used again and again.
-    plans: VecDeque<(usize, Division)>,
+    plans: VecDeque<(usize, Plan)>,
     /// The number of the oldest active request.
     first: u64,
     batch: Batch,
@@ -156,18 +156,18 @@ impl SendTask {
         let number = self.first + self.active.len().saturating_sub(1) as u64;
         let Some(active) = self.active.back_mut() else { return false };
         active.plan_more(&mut self.plans, self.config.max_packet_size);
-        let Some((at, division)) = self.plans.front_mut() else { return false };
+        let Some((at, plan)) = self.plans.front_mut() else { return false };
         let HeapRef { heap, substream, rate, .. } = &active.request.work.heaps()[*at];
         let about = (number, *at, *substream, rate.unwrap_or(self.config.rate));
         let is_interleaved = active.request.work.is_interleaved();
         loop {
             let scratch = self.batch.scratch();
             let header = scratch.len();
-            if let Some(payload) = division.next_packet(heap.pointers(), scratch) {
+            if let Some(payload) = plan.next_packet(heap, scratch) {
                 self.batch.add(about, heap, header, payload);
                 active.in_batch += 1;
             }
-            if division.is_finished() {
+            if plan.is_finished() {
                 self.plans.pop_front();
                 return true;
             }
@@ -245,10 +245,13 @@ impl SendTask {
             self.first += 1;
             let heaps = active.request.work.heaps().len() as u64;
             let done = std::mem::replace(&mut active.request.done, Completion::Silent);
-            match active.error.take() {
+            let (error, bytes) = (active.error.take(), active.bytes);
+            // Whoever is told may be the last to hold the heaps, and free or change their memory.
+            drop(active);
+            match error {
                 None => {
                     self.shared.stats.heaps.add(heaps);
-                    done.complete(Ok(active.bytes));
+                    done.complete(Ok(bytes));
                 }
                 Some(error) => {
                     self.shared.stats.errors.add(1);
@@ -300,7 +303,7 @@ impl Active {
     }
 
     /// Plans the next heap, or all of them if they are interleaved.
-    fn plan_more(&mut self, plans: &mut VecDeque<(usize, Division)>, packet_size: usize) {
+    fn plan_more(&mut self, plans: &mut VecDeque<(usize, Plan)>, packet_size: usize) {
         let interleaved = self.request.work.is_interleaved();
         while self.error.is_none() && (plans.is_empty() || interleaved) {
             let Some(heap) = self.request.work.heaps().get(self.next_heap) else { return };
@@ -311,8 +314,8 @@ impl Active {
                 self.next_cnt = self.next_cnt.wrapping_add(self.request.step);
                 cnt
             });
-            match heap.heap.divide(cnt, packet_size) {
-                Ok(division) => plans.push_back((at, division)),
+            match heap.heap.plan(cnt, packet_size) {
+                Ok(plan) => plans.push_back((at, plan)),
                 Err(error) => {
                     plans.clear();
                     self.error = Some(SendError::Encode(error));

@@ -17,6 +17,7 @@ mod state;
 mod supply;
 
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
 use std::task::{Wake, Waker};
 use std::time::{Duration, Instant};
@@ -213,7 +214,7 @@ impl Group {
     /// All members have ended, so nobody writes to the chunks any more.
     pub(crate) fn abandon(&self) {
         debug_assert_eq!(self.state().live, 0, "members end before their chunks go");
-        self.publish();
+        self.publish_the_rest();
     }
 
     pub(crate) fn stats(&self) -> GroupStats {
@@ -281,11 +282,20 @@ impl Group {
         std::mem::forget(role);
     }
 
+    /// Publishes once all members have ended. No stream is left that a callback's panic could end,
+    /// and it is none of the caller's.
+    fn publish_the_rest(&self) {
+        // Ends, because what a callback panicked over is not offered again.
+        while catch_unwind(AssertUnwindSafe(|| self.publish())).is_err() {
+            log::error!("a callback panicked after its group's last member had ended");
+        }
+    }
+
     /// A ring has space or a chunk again.
     fn exchange_moved(&self) {
         if self.state().live == 0 {
             // Everybody has left: whoever made the space hands over the rest.
-            self.publish();
+            self.publish_the_rest();
         } else {
             self.wake_live();
         }
@@ -404,8 +414,15 @@ impl Group {
         }
     }
 
-    /// Member `member` has moved its head and gives account of the chunks that it left.
-    fn head_moved(&self, member: usize, head: u64, stream_id: u64, left: &mut Vec<(u64, u64)>) {
+    /// Member `member` has moved its head and gives account of the chunks that it left. True if the
+    /// group's head moved: the caller has to [publish](Self::publish) what that finished.
+    fn head_moved(
+        &self,
+        member: usize,
+        head: u64,
+        stream_id: u64,
+        left: &mut Vec<(u64, u64)>,
+    ) -> bool {
         let mut state = self.state();
         for (id, units) in left.drain(..) {
             if let Some(chunk) = state.slot(id).and_then(|slot| slot.chunk.as_mut()) {
@@ -417,8 +434,8 @@ impl Group {
         drop(state);
         if moved {
             self.wake_parked();
-            self.publish();
         }
+        moved
     }
 
     /// Member `member` is gone: it holds nobody back any more.

@@ -33,7 +33,14 @@ impl Supply for MemberSupply {
     }
 
     fn head_moved(&mut self, head: u64, _cx: &Cx<'_>) {
-        self.group.head_moved(self.member, head, self.stream_id, &mut self.left);
+        if self.head_moved_quietly(head).is_some() {
+            self.group.publish();
+        }
+    }
+
+    fn head_moved_quietly(&mut self, head: u64) -> Option<Arc<Group>> {
+        let moved = self.group.head_moved(self.member, head, self.stream_id, &mut self.left);
+        moved.then(|| Arc::clone(&self.group))
     }
 
     fn drain(&mut self, _cx: &Cx<'_>) -> Result<(), ParkReason> {

@@ -276,3 +276,19 @@ proptest! {
         prop_assert_eq!(live(&count), 0);
     }
 }
+
+#[test]
+fn a_pool_can_be_filled_up_to_its_limit() {
+    let pool = MemoryPool::new(1, 64, 3, 0, Arc::new(HeapAllocator)).unwrap();
+    pool.fill(2).unwrap();
+    assert_eq!(pool.free(), 2);
+    pool.fill(1).unwrap();
+    assert_eq!(pool.free(), 2);
+    pool.fill(9).unwrap();
+    assert_eq!(pool.free(), 3);
+    let buffer = pool.allocate(10).unwrap();
+    let stats = pool.stats();
+    assert_eq!((stats.hits, stats.misses, stats.free, stats.outstanding), (1, 0, 2, 1));
+    drop(buffer);
+    assert_eq!(pool.free(), 3);
+}

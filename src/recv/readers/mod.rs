@@ -1,6 +1,8 @@
 //! Sources of packets, one file each.
 
 mod framer;
+#[cfg(all(any(test, speadway_fuzz), not(speadway_loom)))]
+pub(super) mod framing_fuzz;
 mod inproc;
 mod inproc_queue;
 mod memory;
@@ -10,6 +12,8 @@ mod pcap;
 mod pcap_error;
 #[cfg(feature = "pcap")]
 mod pcap_file;
+#[cfg(feature = "pcap")]
+mod pcap_filter;
 #[cfg(feature = "pcap")]
 mod pcap_link;
 mod refill;
@@ -22,5 +26,7 @@ pub use memory::MemoryReader;
 pub use pcap::{CapturedDatagram, PcapConfig, PcapCounts, PcapReader};
 #[cfg(feature = "pcap")]
 pub use pcap_error::PcapError;
+#[cfg(feature = "pcap")]
+pub use pcap_filter::{PcapFilter, PcapFilterError};
 pub use tcp::{Connections, DEFAULT_MAX_TCP_PACKET, TcpConfig, TcpReader};
 pub use udp::UdpReader;

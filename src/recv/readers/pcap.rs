@@ -11,6 +11,7 @@ use std::time::SystemTime;
 
 use super::pcap_error::PcapError;
 use super::pcap_file::{CaptureFile, Frame};
+use super::pcap_filter::PcapFilter;
 use super::pcap_link::{NoUdp, Udp, udp};
 use crate::heap::{Origin, PacketDiscard};
 use crate::recv::{Flow, Inlet, ReadState, Reader, Watch};
@@ -36,6 +37,8 @@ pub struct PcapConfig {
     pub ports: Vec<u16>,
     /// Only packets sent to this address.
     pub destination: Option<IpAddr>,
+    /// Only packets that this matches.
+    pub filter: PcapFilter,
 }
 
 impl PcapConfig {
@@ -52,9 +55,17 @@ impl PcapConfig {
         Self { destination: Some(address), ..self }
     }
 
-    fn wants(&self, to: SocketAddr) -> bool {
+    /// Sets [`filter`](Self::filter).
+    #[must_use]
+    pub fn filter(self, filter: PcapFilter) -> Self {
+        Self { filter, ..self }
+    }
+
+    fn wants(&self, udp: &Udp<'_>) -> bool {
+        let to = udp.destination;
         (self.ports.is_empty() || self.ports.contains(&to.port()))
             && self.destination.is_none_or(|wanted| wanted == to.ip())
+            && self.filter.matches(udp.source, to)
     }
 }
 
@@ -172,7 +183,7 @@ impl PcapReader {
             Err(NoUdp::Other) => Err(&counters.other_protocol),
             Err(NoUdp::Fragment) => Err(&counters.fragments),
             Err(NoUdp::Malformed) => Err(&counters.malformed),
-            Ok(udp) if !self.config.wants(udp.destination) => Err(&counters.unwanted),
+            Ok(udp) if !self.config.wants(&udp) => Err(&counters.unwanted),
             Ok(udp) => Ok(udp),
         }
     }

@@ -8,6 +8,7 @@ mod groups;
 mod lone;
 mod lone_model;
 mod rules;
+mod tasks;
 mod wakes;
 
 use std::sync::Arc;

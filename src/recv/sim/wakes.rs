@@ -1,7 +1,7 @@
 //! Wake-ups, requests and chunks go to those who can use them, whatever happens at that moment.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::task::{Wake, Waker};
 use std::time::Instant;
@@ -90,10 +90,14 @@ fn who_recycles_leaves_its_place_in_the_pools_queue() {
 struct Fragile(Arc<AtomicUsize>);
 
 impl Flush for Fragile {
+    type Rest = ();
+
     fn flush_until(&mut self, target: u64) {
         assert!(!std::thread::panicking(), "a panic here would abort");
         self.0.store(target as usize, Ordering::SeqCst);
     }
+
+    fn finish((): ()) {}
 }
 
 #[test]
@@ -151,4 +155,81 @@ fn a_chunk_that_is_jumped_past_while_it_is_allocated_is_delivered_at_once() {
     window.flush(&cx);
     core.leave(0);
     assert_eq!(*delivered.lock().unwrap(), [0, 3]);
+}
+
+/// Refuses until it is told to take; then panics over the first chunk and over the end.
+struct Broken {
+    refused: Arc<Mutex<Option<Waker>>>,
+    takes: Arc<AtomicBool>,
+    taken: Arc<Mutex<Vec<u64>>>,
+}
+
+impl Ready for Broken {
+    fn ready(&mut self, chunk: Chunk, waker: &Waker) -> Result<(), Chunk> {
+        if !self.takes.load(Ordering::SeqCst) {
+            *self.refused.lock().unwrap() = Some(waker.clone());
+            return Err(chunk);
+        }
+        assert!(chunk.id() > 0, "as the test wants");
+        self.taken.lock().unwrap().push(chunk.id());
+        Ok(())
+    }
+
+    fn end(&mut self) {
+        panic!("as the test wants");
+    }
+}
+
+#[test]
+fn a_panic_after_the_last_member_left_is_not_the_consumers() {
+    let (refused, takes, taken) = (Arc::default(), Arc::default(), Arc::default());
+    let ready = Broken {
+        refused: Arc::clone(&refused),
+        takes: Arc::clone(&takes),
+        taken: Arc::clone(&taken),
+    };
+    let allocate = |_, _: &Waker| Allocation::Chunk(Chunk::zeroed(8, 1, 0).unwrap());
+    let core = Group::new(GroupParts {
+        window: 2,
+        eviction: Eviction::Eager,
+        open_ended: false,
+        max_age: None,
+        allocate: Box::new(allocate),
+        ready: Box::new(ready),
+    });
+    assert_eq!(core.join(2, Some(units())), Ok((0, 0)));
+    let mut window = Window::new(2, 0, MemberSupply::new(Arc::clone(&core), 0, 0, 2));
+    let cx = Cx { waker: Waker::noop(), now: Instant::now() };
+    assert_eq!(window.reach(1, &cx), Reach::Open);
+    window.flush(&cx);
+    core.leave(0);
+    // The consumer takes something: it sees neither panic, and the rest is handed over.
+    takes.store(true, Ordering::SeqCst);
+    let waker = refused.lock().unwrap().take().unwrap();
+    waker.wake();
+    assert_eq!(*taken.lock().unwrap(), [1]);
+    assert_eq!((core.stats().backlog, core.stats().chunks_delivered), (0, 1));
+}
+
+/// Locks the gate again when the rest is done.
+struct Again(Weak<Gate<Again>>);
+
+impl Flush for Again {
+    type Rest = Weak<Gate<Self>>;
+
+    fn flush_until(&mut self, _: u64) -> Self::Rest {
+        self.0.clone()
+    }
+
+    fn finish(rest: Self::Rest) {
+        drop(rest.upgrade().unwrap().lock());
+    }
+}
+
+#[test]
+fn what_a_flush_leads_to_is_done_with_the_gate_open() {
+    let gate = Arc::new_cyclic(|weak: &Weak<_>| Gate::new(Again(weak.clone())));
+    // Its owner may be waiting for the gate, and must not wait for a callback.
+    gate.request_flush(3);
+    assert!(!gate.is_asked());
 }

@@ -25,6 +25,13 @@ impl Received {
     }
 }
 
+impl Received {
+    /// Looks at what is there, without taking it. Sending waits meanwhile.
+    pub fn read<R>(&self, look: impl FnOnce(&[u8]) -> R) -> R {
+        look(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
 impl BytesTransport {
     /// A transport, and where its packets arrive.
     #[must_use]

@@ -1,0 +1,1 @@
+"""Command-line tools, and the options that they have in common."""
