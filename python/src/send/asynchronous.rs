@@ -136,11 +136,12 @@ impl AsyncStream {
     /// Waits until all that was queued so far has been sent or has failed. Futures are completed
     /// later, by the event loop.
     fn flush(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let running = slf.as_super().get().running()?;
+        let stream = slf.as_super().get();
+        let running = stream.running()?;
         let heaps = running.queued();
         wait(slf.py(), |timeout| match running.wait_for(heaps, timeout) {
             true => Some(Ok(())),
-            false => running.check_process().err().map(Err),
+            false => stream.check_process().err().map(Err),
         })?
     }
 
