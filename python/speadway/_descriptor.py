@@ -138,6 +138,7 @@ class Descriptor:
 
         Raises `ValueError` if it makes no sense, `UnicodeDecodeError` if its texts are not ASCII.
         """
+        shape: Shape
         dtype: np.dtype[Any] | None = None
         format: Format | None = None
         if raw_descriptor.numpy_header:
