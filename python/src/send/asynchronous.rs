@@ -30,7 +30,6 @@ struct Inner {
     /// What was queued and is not processed yet, oldest first.
     pending: Mutex<VecDeque<Pending>>,
     results: Arc<Results>,
-    readable: PipeReader,
 }
 
 /// A future, and the heaps that it is about. They are held here as well as by the stream, so that
@@ -47,6 +46,9 @@ struct Results {
     arrived: Mutex<Vec<Result<u64, SendError>>>,
     /// Has one byte in it while there are some: that is one system call for many heaps.
     writable: PipeWriter,
+    /// Here as well, so that it is still open when a stream that nobody holds any more sends what
+    /// is left.
+    readable: PipeReader,
 }
 
 impl Results {
@@ -64,10 +66,10 @@ impl Results {
         }
     }
 
-    fn take(&self, mut readable: &PipeReader) -> io::Result<Vec<Result<u64, SendError>>> {
+    fn take(&self) -> io::Result<Vec<Result<u64, SendError>>> {
         let mut arrived = self.lock();
         if !arrived.is_empty() {
-            readable.read_exact(&mut [0])?;
+            (&self.readable).read_exact(&mut [0])?;
         }
         Ok(std::mem::take(&mut *arrived))
     }
@@ -83,8 +85,8 @@ impl AsyncStream {
     /// garbage collector of the futures.
     pub(super) fn start(&self, collected: &Collected) -> PyResult<()> {
         let (readable, writable) = io::pipe().map_err(PyOSError::new_err)?;
-        let results = Arc::new(Results { arrived: Mutex::default(), writable });
-        let inner = Arc::new(Inner { pending: Mutex::default(), results, readable });
+        let results = Arc::new(Results { arrived: Mutex::default(), writable, readable });
+        let inner = Arc::new(Inner { pending: Mutex::default(), results });
         collected.0.init(Arc::clone(&inner));
         self.inner.init(inner);
         Ok(())
@@ -96,7 +98,7 @@ impl AsyncStream {
     /// Readable when there is something for `process_callbacks`.
     #[getter]
     fn fd(&self) -> PyResult<i32> {
-        Ok(self.inner.get()?.readable.as_raw_fd())
+        Ok(self.inner.get()?.results.readable.as_raw_fd())
     }
 
     /// Queues a heap; `future` gets the bytes of its packets, or what went wrong.
@@ -136,18 +138,19 @@ impl AsyncStream {
     /// Waits until all that was queued so far has been sent or has failed. Futures are completed
     /// later, by the event loop.
     fn flush(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let running = slf.as_super().get().running()?;
+        let stream = slf.as_super().get();
+        let running = stream.running()?;
         let heaps = running.queued();
         wait(slf.py(), |timeout| match running.wait_for(heaps, timeout) {
             true => Some(Ok(())),
-            false => running.check_process().err().map(Err),
+            false => stream.check_process().err().map(Err),
         })?
     }
 
     /// Completes the futures of what is done. Says whether more is on its way.
     fn process_callbacks(&self, py: Python<'_>) -> PyResult<bool> {
         let inner = self.inner.get()?;
-        let results = inner.results.take(&inner.readable)?;
+        let results = inner.results.take()?;
         let done = {
             let mut pending = inner.lock();
             let count = results.len().min(pending.len());

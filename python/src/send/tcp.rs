@@ -18,10 +18,10 @@ use super::blocking::SyncStream;
 use super::config::Options;
 use super::destination::{Endpoints, Host, source};
 use super::overload::Call;
-use super::socket::Socket;
 use super::stream::Stream;
 use crate::args::Int;
 use crate::errors::OrRaise;
+use crate::sockets;
 use crate::thread_pool::ThreadPool;
 use crate::waiting::wait;
 
@@ -54,7 +54,9 @@ fn opening<'py>(call: &Call<'_, 'py>) -> Option<(Bound<'py, ThreadPool>, Opening
     Some((given.get(0)?, opening, given.config(2)?))
 }
 
-fn adoption<'py>(call: &Call<'_, 'py>) -> Option<(Bound<'py, ThreadPool>, Socket, Options)> {
+fn adoption<'py>(
+    call: &Call<'_, 'py>,
+) -> Option<(Bound<'py, ThreadPool>, Bound<'py, PyAny>, Options)> {
     let given = call.bind(&["thread_pool", "socket", "config"])?;
     Some((given.get(0)?, given.get(1)?, given.config(2)?))
 }
@@ -113,7 +115,7 @@ fn refusal(error: NetError) -> PyErr {
 /// Starts a stream on a connection that there is.
 fn adopt(stream: &Bound<'_, Stream>, call: &Call<'_, '_>, forms: &[&str]) -> PyResult<()> {
     let (pool, socket, options) = adoption(call).ok_or_else(|| call.refuse("TcpStream", forms))?;
-    let connection = socket.adopt(adopt_tcp_stream)?;
+    let connection = sockets::adopt(&socket, adopt_tcp_stream)?;
     start(stream, &pool, connection, &options)
 }
 

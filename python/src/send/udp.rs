@@ -14,10 +14,10 @@ use super::blocking::SyncStream;
 use super::config::Options;
 use super::destination::{Endpoints, Host, check_family, resolve_interface, source};
 use super::overload::Call;
-use super::socket::Socket;
 use super::stream::Stream;
 use crate::args::Int;
 use crate::errors::OrRaise;
+use crate::sockets::adopt;
 use crate::thread_pool::ThreadPool;
 
 const FORMS: [&str; 5] = [
@@ -58,7 +58,7 @@ fn start(
         (pool, transport, opening.options)
     } else if let Some((pool, socket, endpoints, options)) = adoption(&call) {
         let destinations = py.detach(|| endpoints.resolve())?;
-        let transport = socket.adopt(|fd| UdpTransport::adopt(fd, &destinations, true))?;
+        let transport = adopt(&socket, |fd| UdpTransport::adopt(fd, &destinations, true))?;
         check_family(&destinations, Some(transport.sender().local_addr()))?;
         (pool, transport, options)
     } else {
@@ -99,7 +99,7 @@ fn opening<'py>(call: &Call<'_, 'py>) -> Option<(Bound<'py, ThreadPool>, Opening
 
 fn adoption<'py>(
     call: &Call<'_, 'py>,
-) -> Option<(Bound<'py, ThreadPool>, Socket, Endpoints, Options)> {
+) -> Option<(Bound<'py, ThreadPool>, Bound<'py, PyAny>, Endpoints, Options)> {
     let given = call.bind(&["thread_pool", "socket", "endpoints", "config"])?;
     Some((given.get(0)?, given.get(1)?, given.get(2)?, given.config(3)?))
 }
