@@ -66,7 +66,7 @@ model: ## Check the lock-free parts under every interleaving (loom)
 sim: ## Live through SEEDS simulated worlds, or through SEED=x and see what happens in it
 	SEEDS="$(SEEDS)" SEED="$(SEED)" FIRST_SEED="$(FIRST_SEED)" $(CARGO) test $(CARGO_FLAGS) \
 		--profile sim --package speadway --lib -- \
-		--exact recv::sim::world::fleet::worlds --nocapture
+		--exact recv::world::fleet::worlds --nocapture
 
 .PHONY: test-net
 test-net: venv ## Run the tests that need root and network namespaces

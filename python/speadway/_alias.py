@@ -52,7 +52,7 @@ class _Finder:
 
     def exec_module(self, module: ModuleType) -> None:
         spec = module.__spec__
-        if spec is not None and spec.loader is self:
+        if spec is not None and spec.name.startswith(f"{_THEIRS}."):
             module.__spec__ = spec.loader_state
 
 

@@ -20,10 +20,10 @@ use crate::waiting::{Late, wait};
 
 /// The native half of asyncio's streams: futures are completed by `process_callbacks`, which is to
 /// be called when `fd` is readable.
-#[pyclass(module = "speadway.send", extends = Stream, subclass, weakref, frozen)]
+#[pyclass(module = "speadway.send", extends = Stream, subclass, frozen)]
 #[derive(Default)]
 pub(crate) struct AsyncStream {
-    inner: Late<Inner>,
+    inner: Late<Arc<Inner>>,
 }
 
 struct Inner {
@@ -79,11 +79,14 @@ impl AsyncStream {
         PyClassInitializer::from(Stream::default()).add_subclass(Self::default())
     }
 
-    /// To be called from `__init__` of the class that knows the transport.
-    pub(super) fn start(&self) -> PyResult<()> {
+    /// To be called from `__init__` of the class that knows the transport, which is to tell the
+    /// garbage collector of the futures.
+    pub(super) fn start(&self, collected: &Collected) -> PyResult<()> {
         let (readable, writable) = io::pipe().map_err(PyOSError::new_err)?;
         let results = Arc::new(Results { arrived: Mutex::default(), writable });
-        self.inner.init(Inner { pending: Mutex::default(), results, readable });
+        let inner = Arc::new(Inner { pending: Mutex::default(), results, readable });
+        collected.0.init(Arc::clone(&inner));
+        self.inner.init(inner);
         Ok(())
     }
 }
@@ -157,24 +160,6 @@ impl AsyncStream {
         }
         Ok(!inner.lock().is_empty())
     }
-
-    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        // Nobody waits for anything with this lock held, but the collector cannot wait at all.
-        let Ok(inner) = self.inner.get() else { return Ok(()) };
-        let Ok(pending) = inner.pending.try_lock() else { return Ok(()) };
-        for Pending { future, flushes, .. } in &*pending {
-            visit.call(future)?;
-            flushes.iter().try_for_each(|flush| visit.call(flush))?;
-        }
-        Ok(())
-    }
-
-    fn __clear__(&self) {
-        let Ok(inner) = self.inner.get() else { return };
-        // What is dropped may run code, so not with the lock held.
-        let forgotten = std::mem::take(&mut *inner.lock());
-        drop(forgotten);
-    }
 }
 
 impl AsyncStream {
@@ -198,6 +183,32 @@ impl AsyncStream {
             complete(future.bind(py), Err(error));
         }
         Ok(())
+    }
+}
+
+/// What the garbage collector is to know of an asynchronous stream. It is the most derived native
+/// class that has to implement `__traverse__`: with PyO3 0.30 one between two that do not may never
+/// return, as the compiler makes one function of those two.
+#[derive(Default)]
+pub(super) struct Collected(Late<Arc<Inner>>);
+
+impl Collected {
+    pub(super) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        // Nobody waits for anything with this lock held, but the collector cannot wait at all.
+        let Ok(inner) = self.0.get() else { return Ok(()) };
+        let Ok(pending) = inner.pending.try_lock() else { return Ok(()) };
+        for Pending { future, flushes, .. } in &*pending {
+            visit.call(future)?;
+            flushes.iter().try_for_each(|flush| visit.call(flush))?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn clear(&self) {
+        let Ok(inner) = self.0.get() else { return };
+        // What is dropped may run code, so not with the lock held.
+        let forgotten = std::mem::take(&mut *inner.lock());
+        drop(forgotten);
     }
 }
 

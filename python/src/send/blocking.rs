@@ -16,7 +16,7 @@ use crate::errors::OrRaise;
 use crate::waiting::wait;
 
 /// A stream whose methods wait until the heaps have been sent.
-#[pyclass(module = "speadway.send", extends = Stream, subclass, weakref, frozen)]
+#[pyclass(module = "speadway.send", extends = Stream, subclass, frozen)]
 #[derive(Default)]
 pub(crate) struct SyncStream;
 

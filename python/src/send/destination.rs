@@ -69,6 +69,17 @@ pub(super) fn resolve_interface(host: &str) -> PyResult<IpAddr> {
     Ok(resolve(host, 0)?.ip())
 }
 
+/// The address to send from to `destination`, on the interface that has it. Called without the GIL.
+pub(super) fn source(interface: &str, destination: SocketAddr) -> PyResult<SocketAddr> {
+    let address = resolve_interface(interface)?;
+    if address.is_ipv4() != destination.is_ipv4() {
+        return Err(PyRuntimeError::new_err(format!(
+            "cannot send to {destination} from {address}, which is of another family"
+        )));
+    }
+    Ok(SocketAddr::new(address, 0))
+}
+
 fn resolve(host: &str, port: u16) -> PyResult<SocketAddr> {
     let name = if host.is_empty() { "localhost" } else { host };
     let not_found = |why: String| PyRuntimeError::new_err(format!("Host not found: {name:?}{why}"));

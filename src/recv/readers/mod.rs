@@ -1,6 +1,8 @@
 //! Sources of packets, one file each.
 
 mod framer;
+#[cfg(all(any(test, speadway_fuzz), not(speadway_loom)))]
+pub(super) mod framing_fuzz;
 mod inproc;
 mod inproc_queue;
 mod memory;

@@ -10,7 +10,6 @@ mod lone_model;
 mod rules;
 mod tasks;
 mod wakes;
-mod world;
 
 use std::sync::Arc;
 

@@ -300,3 +300,10 @@ impl World {
         }
     }
 }
+
+/// Lives through the world that `bytes` decide about; panics if anything is wrong in it.
+pub fn world(bytes: &[u8]) {
+    if let Err(panic) = live(Choices::scripted(bytes), None) {
+        std::panic::resume_unwind(panic);
+    }
+}
