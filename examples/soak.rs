@@ -31,6 +31,8 @@ const MEMBERS: usize = 2;
 const PATTERNS: usize = 31;
 /// The rate that UDP starts with, in bytes/s.
 const FIRST_RATE: f64 = 100e6;
+/// A stream that receives nothing for this long has read everything, even on a busy machine.
+const QUIET: Duration = Duration::from_secs(10);
 /// How much memory may come and go, in bytes.
 const SLACK: u64 = 32 << 20;
 
@@ -186,13 +188,7 @@ fn udp_session(patterns: &Patterns, rate: f64, end: Instant) -> Result<Account, 
             }
         }
         sender.flush()?;
-        // What is in the socket is read before the end.
-        while let before = stream.stats().packets_received
-            && {
-                std::thread::sleep(Duration::from_millis(300));
-                stream.stats().packets_received != before
-            }
-        {}
+        until_read(&stream, sender.stats().packets);
         stream.finish();
         stream.wait();
         let present = consumer.join().map_err(|_| "the consumer panicked")??;
@@ -207,6 +203,22 @@ fn udp_session(patterns: &Patterns, rate: f64, end: Instant) -> Result<Account, 
         return Err(format!("UDP: {} packets sent, but: {stats}", sent.packets).into());
     }
     Ok(account)
+}
+
+/// Waits until what is in the socket has been read, as far as can be told: the last drops are known
+/// only at the end.
+fn until_read(stream: &Stream, sent: u64) {
+    let (mut last, mut since) = (0, Instant::now());
+    while since.elapsed() < QUIET {
+        let stats = stream.stats();
+        if stats.packets_received + stats.kernel_drops == sent {
+            return;
+        }
+        if stats.packets_received != last {
+            (last, since) = (stats.packets_received, Instant::now());
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }
 
 /// Threads, open files, and bytes of memory of this process.
