@@ -17,6 +17,10 @@ SEEDS ?= 10000
 FIRST_SEED ?= 0
 SEED ?=
 
+# For how long `make soak`, and each target of `make fuzz`, runs.
+MINUTES ?= 15
+FUZZ_SECONDS ?= 450
+
 VENV := .venv
 VENV_STAMP := $(VENV)/.stamp
 PEER_REQUIREMENTS := python/tests/requirements.txt
@@ -67,6 +71,18 @@ sim: ## Live through SEEDS simulated worlds, or through SEED=x and see what happ
 	SEEDS="$(SEEDS)" SEED="$(SEED)" FIRST_SEED="$(FIRST_SEED)" $(CARGO) test $(CARGO_FLAGS) \
 		--profile sim --package speadway --lib -- \
 		--exact recv::world::fleet::worlds --nocapture
+
+.PHONY: fuzz
+fuzz: ## Fuzz every target for FUZZ_SECONDS each; needs a C++ compiler
+	fuzz/run $(FUZZ_SECONDS)
+
+.PHONY: soak
+soak: ## Send to itself for MINUTES and check every byte and count
+	$(CARGO) run $(CARGO_FLAGS) --quiet --release --example soak -- $(MINUTES)
+
+.PHONY: deep
+deep: ## Run the long tests (sanitizers, worlds, fuzzing, seeded bugs, soak); says what it could not
+	@MINUTES=$(MINUTES) FUZZ_SECONDS=$(FUZZ_SECONDS) tests/deep
 
 .PHONY: test-net
 test-net: venv ## Run the tests that need root and network namespaces

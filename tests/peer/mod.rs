@@ -26,6 +26,11 @@ fn python() -> PathBuf {
     python
 }
 
+/// The interpreter, and one of the peer's scripts.
+pub(crate) fn script(name: &str) -> [OsString; 2] {
+    [python().into(), root().join("tests/peer").join(name).into()]
+}
+
 /// The program and the arguments that send a stream to `endpoints`; `options` as `send.py --help`
 /// lists them.
 pub(crate) fn sender(endpoints: &[String], options: &[&str]) -> Vec<OsString> {
