@@ -54,8 +54,15 @@ impl<H: Default> SlotTable<H> {
         }
     }
 
+    #[inline]
     pub(crate) fn get(&mut self, slot: usize) -> &mut Slot<H> {
         &mut self.slots[slot]
+    }
+
+    /// The slot where the last packet went, if its heap is still there.
+    #[inline]
+    pub(crate) fn last(&mut self) -> Option<&mut Slot<H>> {
+        self.slots.get_mut(self.last).filter(|slot| slot.live)
     }
 
     /// Heaps under assembly.
@@ -69,6 +76,11 @@ impl<H: Default> SlotTable<H> {
         if self.cnts[self.last] == cnt && self.slots[self.last].live {
             return (Some(self.last), 1);
         }
+        self.find_other(cnt)
+    }
+
+    #[inline(never)]
+    fn find_other(&mut self, cnt: u64) -> (Option<usize>, u64) {
         let found = match &self.index {
             Some(index) => (index.get(&cnt).copied(), 1),
             None => self.search(cnt),

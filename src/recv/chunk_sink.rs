@@ -5,7 +5,8 @@ use std::sync::Arc;
 use super::engine::{Close, Sink};
 use super::stats::Counters;
 use crate::chunk::{
-    Cx, HeapContext, JumpGuard, ParkReason, Place, Placement, Reach, Supply, Verdict, Window,
+    ChunkView, Cx, HeapContext, JumpGuard, ParkReason, Place, Placement, Reach, Supply, Verdict,
+    Window,
 };
 use crate::heap::{HeapOutcome, Origin, PacketDiscard, Slot};
 use crate::wire::Packet;
@@ -68,7 +69,9 @@ impl<S: Supply> ChunkSink<S> {
         origin: &Origin,
         cx: &Cx<'_>,
     ) -> Destination {
-        self.extra.fill(0);
+        if !self.extra.is_empty() {
+            self.extra.fill(0);
+        }
         let mut heap = HeapContext {
             packet,
             heap_length: length,
@@ -126,7 +129,7 @@ impl<S: Supply> ChunkSink<S> {
             Reach::Open => {}
         }
         let options = self.options;
-        let Some(view) = self.window.slot(want.chunk).and_then(|slot| slot.view) else {
+        let Some(view) = self.window.slot(want.chunk).and_then(|slot| slot.view.as_ref()) else {
             return Ok(Destination::Lost(HeapOutcome::NoChunk));
         };
         let units = options.packet_presence.map_or(1, |size| length.div_ceil(size));
@@ -146,31 +149,27 @@ impl<S: Supply> ChunkSink<S> {
         Ok(Destination::Chunk(want))
     }
 
+    #[inline]
     fn write(
         &mut self,
-        to: Placement,
+        to: &Placement,
         length: u64,
         packet: &Packet<'_>,
     ) -> Result<(), PacketDiscard> {
         let Some(slot) = self.window.slot(to.chunk) else { return Err(PacketDiscard::TooOld) };
-        let Some(view) = slot.view else { return Err(PacketDiscard::NoChunk) };
-        let units = self.options.packet_presence.map(|size| Units::of(packet, length, size));
-        if let Some(units) = &units {
-            for unit in units.touched.clone() {
-                if self.options.deduplicate && view.is_present(to.index + unit) {
-                    return Err(PacketDiscard::Duplicate);
-                }
-                if !view.claim(to.index + unit, self.options.member as u16) {
-                    return Err(PacketDiscard::PlaceTaken);
-                }
-            }
-        }
+        let Some(view) = &slot.view else { return Err(PacketDiscard::NoChunk) };
         // The heap fits its chunk, so its length and this offset fit a usize. That the packet fits
         // its heap was found when it was accepted, but a reader may break its promise and offer
         // another one after a park; what lies behind the heap may be another member's.
         if packet.payload_offset() + packet.payload().len() as u64 > length {
             return Err(PacketDiscard::HeapOverflow);
         }
+        let units = match self.options.packet_presence {
+            None => None,
+            Some(size) => {
+                Some(self.options.claim_units(view, to, Units::of(packet, length, size))?)
+            }
+        };
         let offset = to.offset + packet.payload_offset() as usize;
         if !view.write(offset, packet.payload()) {
             return Err(PacketDiscard::BadPlacement);
@@ -194,6 +193,27 @@ impl<S: Supply> ChunkSink<S> {
             slot.units += u64::from(view.mark(at.index));
         }
         HeapOutcome::Placed
+    }
+}
+
+impl ChunkOptions {
+    /// With packet presence: claims the units that a packet touches.
+    #[inline(never)]
+    fn claim_units(
+        &self,
+        view: &ChunkView,
+        to: &Placement,
+        units: Units,
+    ) -> Result<Units, PacketDiscard> {
+        for unit in units.touched.clone() {
+            if self.deduplicate && view.is_present(to.index + unit) {
+                return Err(PacketDiscard::Duplicate);
+            }
+            if !view.claim(to.index + unit, self.member as u16) {
+                return Err(PacketDiscard::PlaceTaken);
+            }
+        }
+        Ok(units)
     }
 }
 
@@ -230,8 +250,14 @@ impl<S: Supply> Sink for ChunkSink<S> {
         self.window.has_backlog()
     }
 
+    #[inline]
     fn begin(&mut self, heap: &mut Destination) {
         *heap = Destination::Unknown;
+    }
+
+    #[inline]
+    fn is_open(heap: &Destination) -> bool {
+        matches!(heap, Destination::Chunk(_) | Destination::Lost(_))
     }
 
     fn open(
@@ -251,19 +277,33 @@ impl<S: Supply> Sink for ChunkSink<S> {
         Ok(())
     }
 
+    #[inline]
     fn store(
         &mut self,
         slot: &mut Slot<Destination>,
         packet: &Packet<'_>,
     ) -> Result<(), PacketDiscard> {
-        match slot.heap {
+        match &slot.heap {
             Destination::Chunk(placement) => {
                 self.write(placement, slot.assembly.length().unwrap_or(0), packet)
             }
-            Destination::Lost(outcome) => Err(as_discard(outcome)),
+            Destination::Lost(outcome) => Err(as_discard(*outcome)),
             // A heap without payload has nothing to place.
             Destination::Unknown | Destination::Wanted(_) => Ok(()),
         }
+    }
+
+    #[inline]
+    fn writer<'a>(
+        &'a mut self,
+        heap: &'a mut Destination,
+    ) -> Option<impl FnMut(usize, &[u8]) -> bool + use<'a, S>> {
+        let Destination::Chunk(to) = *heap else { return None };
+        if self.options.packet_presence.is_some() {
+            return None;
+        }
+        let view = self.window.slot(to.chunk)?.view.as_ref()?;
+        Some(move |at, payload: &[u8]| view.write(to.offset + at, payload))
     }
 
     fn close(&mut self, slot: &mut Slot<Destination>, why: Close) -> HeapOutcome {
@@ -303,6 +343,7 @@ impl<S: Supply> Sink for ChunkSink<S> {
 }
 
 /// The reason to discard the packets of a heap that goes nowhere.
+#[cold]
 fn as_discard(outcome: HeapOutcome) -> PacketDiscard {
     match outcome {
         HeapOutcome::TooOld => PacketDiscard::TooOld,

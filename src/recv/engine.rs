@@ -7,10 +7,11 @@
 
 use std::sync::Arc;
 
+use super::reader::Taken;
 use super::stats::Counters;
 use crate::chunk::{Cx, ParkReason};
 use crate::heap::{Assembly, HeapOutcome, Origin, PacketDiscard, Slot, SlotTable};
-use crate::wire::{DecodeError, Packet};
+use crate::wire::{Decoder, Packet};
 
 /// What the engine does with heaps: assemble them, or place them in chunks.
 pub(crate) trait Sink: Send {
@@ -29,7 +30,12 @@ pub(crate) trait Sink: Send {
     /// A slot is taken by a new heap.
     fn begin(&mut self, heap: &mut Self::Heap);
 
+    /// Whether a heap's packets can be stored as they come.
+    fn is_open(heap: &Self::Heap) -> bool;
+
     /// Prepares for an accepted packet's payload. May be called again for the same packet.
+    ///
+    /// Not called for heaps that [are open](Self::is_open).
     fn open(
         &mut self,
         slot: &mut Slot<Self::Heap>,
@@ -44,6 +50,13 @@ pub(crate) trait Sink: Send {
         slot: &mut Slot<Self::Heap>,
         packet: &Packet<'_>,
     ) -> Result<(), PacketDiscard>;
+
+    /// How to store payload at an offset of a heap that [is open](Self::is_open), if there is a
+    /// simple way: a function that says whether it did. Nothing else happens to the sink meanwhile.
+    fn writer<'a>(
+        &'a mut self,
+        heap: &'a mut Self::Heap,
+    ) -> Option<impl FnMut(usize, &[u8]) -> bool + use<'a, Self>>;
 
     /// A heap leaves its slot. Says what became of it.
     fn close(&mut self, slot: &mut Slot<Self::Heap>, why: Close) -> HeapOutcome;
@@ -103,6 +116,7 @@ pub(crate) struct Rules {
 /// A stream's engine.
 pub(crate) struct Engine<S: Sink> {
     rules: Rules,
+    decoder: Decoder,
     slots: SlotTable<S::Heap>,
     sink: S,
     counters: Arc<Counters>,
@@ -114,7 +128,8 @@ pub(crate) struct Engine<S: Sink> {
 impl<S: Sink> Engine<S> {
     pub(crate) fn new(rules: Rules, sink: S, counters: Arc<Counters>) -> Self {
         let slots = SlotTable::new(rules.substreams, rules.max_heaps);
-        Self { rules, slots, sink, counters, pending: None, stopped: false }
+        let decoder = Decoder::default();
+        Self { rules, decoder, slots, sink, counters, pending: None, stopped: false }
     }
 
     /// Whether the stream has been ended, by its sender or by [`flush`](Self::flush).
@@ -130,39 +145,87 @@ impl<S: Sink> Engine<S> {
         &mut self.sink
     }
 
-    /// Takes a datagram, which has to be one packet.
-    #[inline]
-    pub(crate) fn datagram(&mut self, bytes: &[u8], origin: &Origin, cx: &Cx<'_>) -> Flow {
-        match Packet::decode_datagram(bytes) {
-            Ok(packet) => self.packet(&packet, origin, cx),
-            Err(error) => {
-                self.malformed(error.into());
-                Flow::Next
+    /// Takes datagrams, each of which has to be one packet: `size` bytes each, but for the last.
+    /// No bytes are one empty datagram.
+    pub(crate) fn datagrams(
+        &mut self,
+        bytes: &[u8],
+        size: usize,
+        origin: &Origin,
+        cx: &Cx<'_>,
+    ) -> Taken {
+        assert!(size > 0, "datagrams that lie one after the other have a size");
+        let mut taken = Taken { bytes: 0, packets: 0, end: Ok(Flow::Next) };
+        loop {
+            let rest = &bytes[taken.bytes..];
+            let datagram = rest.get(..size).unwrap_or(rest);
+            match self.decoder.decode_datagram(datagram) {
+                Ok(packet) => match self.packet(&packet, origin, cx) {
+                    Flow::Next if datagram.len() == size => {
+                        self.follow(&packet, &bytes[taken.bytes + size..], usize::MAX, &mut taken);
+                    }
+                    Flow::Next => {}
+                    park => {
+                        taken.end = Ok(park);
+                        return taken;
+                    }
+                },
+                Err(error) => self.malformed(error.into()),
+            }
+            taken.bytes += datagram.len();
+            taken.packets += 1;
+            if taken.bytes == bytes.len() {
+                return taken;
             }
         }
     }
 
-    /// Takes the packet that `bytes` start with, and says how long it is.
-    ///
-    /// # Errors
-    /// If it is no packet. It has been counted; what follows cannot be found.
-    #[inline]
-    pub(crate) fn packet_in(
+    /// Takes the packets that `bytes` start with, up to `most` of them. What is no packet is
+    /// counted and ends it, as what follows cannot be found.
+    pub(crate) fn packets(
         &mut self,
         bytes: &[u8],
+        most: usize,
         origin: &Origin,
         cx: &Cx<'_>,
-    ) -> Result<(usize, Flow), DecodeError> {
-        match Packet::decode(bytes) {
-            Ok(packet) => Ok((packet.size(), self.packet(&packet, origin, cx))),
-            Err(error) => {
-                self.malformed(error.into());
-                Err(error)
+    ) -> Taken {
+        let mut taken = Taken { bytes: 0, packets: 0, end: Ok(Flow::Next) };
+        while taken.packets < most as u64 {
+            let Some(rest @ [_, ..]) = bytes.get(taken.bytes..) else { break };
+            match self.decoder.decode(rest) {
+                Ok(packet) => match self.packet(&packet, origin, cx) {
+                    Flow::Next => {
+                        taken.bytes += packet.size();
+                        let rest = &bytes[taken.bytes..];
+                        let most = most - taken.packets as usize - 1;
+                        self.follow(&packet, rest, most, &mut taken);
+                    }
+                    park => {
+                        taken.end = Ok(park);
+                        break;
+                    }
+                },
+                Err(error) => {
+                    self.malformed(error.into());
+                    taken.packets += 1;
+                    taken.end = Err(error);
+                    break;
+                }
             }
+            taken.packets += 1;
         }
+        taken
+    }
+
+    /// Takes a datagram, which has to be one packet.
+    #[cfg(test)]
+    pub(crate) fn datagram(&mut self, bytes: &[u8], origin: &Origin, cx: &Cx<'_>) -> Flow {
+        let taken = self.datagrams(bytes, bytes.len().max(1), origin, cx);
+        taken.end.unwrap_or(Flow::Next)
     }
 
     /// Counts something received that is no packet.
+    #[cold]
     pub(crate) fn malformed(&mut self, reason: PacketDiscard) {
         let reason = if self.stopped { PacketDiscard::AfterStop } else { reason };
         self.counters.packets_received.add(1);
@@ -170,45 +233,122 @@ impl<S: Sink> Engine<S> {
     }
 
     /// Takes a packet.
-    pub(crate) fn packet(&mut self, packet: &Packet<'_>, origin: &Origin, cx: &Cx<'_>) -> Flow {
+    #[inline(always)]
+    fn packet(&mut self, packet: &Packet<'_>, origin: &Origin, cx: &Cx<'_>) -> Flow {
+        if self.stopped || self.pending.is_some() || self.sink.has_backlog() {
+            return self.packet_after_obstacle(packet, origin, cx);
+        }
+        match self.admit(packet) {
+            Ok(slot) if S::is_open(&self.slots.get(slot).heap) && !self.swallows(slot) => {
+                self.store(slot, packet);
+                self.conclude(slot);
+                Flow::Next
+            }
+            Ok(slot) => self.packet_of(slot, packet, origin, cx),
+            Err(reason) => {
+                self.counters.discard(reason);
+                Flow::Next
+            }
+        }
+    }
+
+    /// Takes up to `most` packets from `bytes` that go on with the heap of `last`, the packet before
+    /// them, where it ended: what differs is only their payload and where it goes. It stops before
+    /// the heap is whole, and leaves whatever is unusual to [`packet`](Self::packet).
+    #[inline]
+    fn follow(&mut self, last: &Packet<'_>, bytes: &[u8], most: usize, taken: &mut Taken) {
+        if self.sink.has_backlog() {
+            return;
+        }
+        let (size, payload) = (last.size(), last.payload().len());
+        let out_of_order = self.rules.out_of_order;
+        let Some(slot) = self.slots.last() else { return };
+        let assembly = &mut slot.assembly;
+        let Some(length) = assembly.length() else { return };
+        let is_usual = assembly.cnt() == last.heap_cnt()
+            && last.heap_length() == Some(length)
+            && assembly.min_length() == length
+            && !assembly.is_stop()
+            && S::is_open(&slot.heap);
+        if !is_usual {
+            return;
+        }
+        let Some(siblings) = self.decoder.siblings(last) else { return };
+        let Some(mut write) = self.sink.writer(&mut slot.heap) else { return };
+        let start = assembly.next_offset(out_of_order);
+        let mut offset = start;
+        let mut packets = 0;
+        for packet in bytes.chunks_exact(size).take(most) {
+            let end = offset + payload as u64;
+            let goes_on = siblings.offset_of(packet) == Some(offset)
+                && end < length
+                && write(offset as usize, &packet[size - payload..]);
+            if !goes_on {
+                break;
+            }
+            offset = end;
+            packets += 1;
+        }
+        assembly.accept_next(offset - start, out_of_order);
+        taken.bytes += packets as usize * size;
+        taken.packets += packets;
+        let counters = &self.counters;
+        counters.packets_received.add(packets);
+        counters.packets.add(packets);
+        counters.search_dist.add(packets);
+        counters.packets_placed.add(packets);
+        counters.bytes_placed.add(offset - start);
+    }
+
+    /// Takes a packet when the one before could not be finished, or is the last that counts.
+    #[cold]
+    fn packet_after_obstacle(&mut self, packet: &Packet<'_>, origin: &Origin, cx: &Cx<'_>) -> Flow {
         if self.stopped {
             self.malformed(PacketDiscard::AfterStop);
             return Flow::Next;
         }
-        if self.sink.has_backlog()
-            && let Err(reason) = self.sink.drain(cx)
-        {
+        if let Err(reason) = self.sink.drain(cx) {
             return Flow::Park(reason);
         }
-        let slot = match self.pending {
-            Some(slot) => slot,
-            None => match self.admit(packet) {
-                Ok(slot) => slot,
-                Err(reason) => {
-                    self.counters.discard(reason);
-                    return Flow::Next;
-                }
-            },
-        };
+        match self.pending.map_or_else(|| self.admit(packet), Ok) {
+            Ok(slot) => self.packet_of(slot, packet, origin, cx),
+            Err(reason) => {
+                self.counters.discard(reason);
+                Flow::Next
+            }
+        }
+    }
+
+    /// Takes a packet that the heap in `slot` has accepted.
+    #[inline(never)]
+    fn packet_of(
+        &mut self,
+        slot: usize,
+        packet: &Packet<'_>,
+        origin: &Origin,
+        cx: &Cx<'_>,
+    ) -> Flow {
         if self.swallows(slot) {
             self.counters.discard(PacketDiscard::StopItem);
         } else {
             self.pending = Some(slot);
-            if let Err(reason) = self.sink.open(self.slots.get(slot), packet, origin, cx) {
+            let heap = self.slots.get(slot);
+            if !S::is_open(&heap.heap)
+                && let Err(reason) = self.sink.open(heap, packet, origin, cx)
+            {
                 self.counters.packets_in_flight.set(1);
                 return Flow::Park(reason);
             }
             self.store(slot, packet);
         }
         self.pending = None;
-        if self.counters.packets_in_flight.get() != 0 {
-            self.counters.packets_in_flight.set(0);
-        }
+        self.counters.packets_in_flight.set(0);
         self.conclude(slot);
         Flow::Next
     }
 
     /// Finds or makes the packet's heap, which accepts it.
+    #[inline(always)]
     fn admit(&mut self, packet: &Packet<'_>) -> Result<usize, PacketDiscard> {
         let counters = &self.counters;
         counters.packets_received.add(1);
@@ -240,6 +380,7 @@ impl<S: Sink> Engine<S> {
     }
 
     /// Starts the heap that `packet` is the first to arrive of.
+    #[inline(never)]
     fn begin(&mut self, packet: &Packet<'_>) -> Result<usize, PacketDiscard> {
         if !self.rules.out_of_order && packet.payload_offset() != 0 {
             return Err(PacketDiscard::NotFirst);
@@ -249,8 +390,7 @@ impl<S: Sink> Engine<S> {
             self.close(slot, Close::Evicted);
         }
         let taken = self.slots.get(slot);
-        taken.assembly.start(packet);
-        taken.assembly.accept(packet, self.rules.out_of_order)?;
+        taken.assembly.start(packet, self.rules.out_of_order);
         self.sink.begin(&mut taken.heap);
         self.slots.occupy(slot, packet.heap_cnt());
         self.counters.heaps_started.add(1);
@@ -258,6 +398,7 @@ impl<S: Sink> Engine<S> {
         Ok(slot)
     }
 
+    #[inline(always)]
     fn store(&mut self, slot: usize, packet: &Packet<'_>) {
         match self.sink.store(self.slots.get(slot), packet) {
             Ok(()) => {
@@ -269,6 +410,7 @@ impl<S: Sink> Engine<S> {
     }
 
     /// What follows once a packet has been dealt with: its heap may be whole, or end the stream.
+    #[inline(always)]
     fn conclude(&mut self, slot: usize) {
         let ends = self.swallows(slot);
         if self.assembly(slot).is_complete() {
@@ -278,14 +420,17 @@ impl<S: Sink> Engine<S> {
     }
 
     /// Whether the heap in `slot` ends the stream.
+    #[inline(always)]
     fn swallows(&mut self, slot: usize) -> bool {
         self.rules.stop_on_stop_item && self.assembly(slot).is_stop()
     }
 
+    #[inline(always)]
     fn assembly(&mut self, slot: usize) -> &Assembly {
         &self.slots.get(slot).assembly
     }
 
+    #[inline(never)]
     fn close(&mut self, slot: usize, why: Close) {
         let outcome = self.sink.close(self.slots.get(slot), why);
         self.slots.vacate(slot);

@@ -8,6 +8,7 @@ mod groups;
 mod lone;
 mod lone_model;
 mod rules;
+mod trains;
 mod wakes;
 
 use std::sync::Arc;
