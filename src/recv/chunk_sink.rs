@@ -37,14 +37,22 @@ pub(crate) struct ChunkOptions {
 
 /// Where a heap goes.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) enum Destination {
+pub(crate) struct Target {
+    state: State,
+    /// Decided unless the state says otherwise.
+    at: Placement,
+}
+
+/// How far the way of a heap's payload is known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum State {
     /// Not asked yet.
     #[default]
     Unknown,
-    /// Decided; its chunk is not open yet.
-    Wanted(Placement),
+    /// Decided; the chunk is not open yet.
+    Wanted,
     /// Into an open chunk.
-    Chunk(Placement),
+    Open,
     /// Nowhere, for this reason.
     Lost(HeapOutcome),
 }
@@ -62,13 +70,15 @@ impl<S: Supply> ChunkSink<S> {
     }
 
     /// Asks where a heap goes, and checks the answer as far as that is possible without its chunk.
+    #[inline(always)]
     fn decide(
         &mut self,
+        at: &mut Placement,
         packet: &Packet<'_>,
         length: u64,
         origin: &Origin,
         cx: &Cx<'_>,
-    ) -> Destination {
+    ) -> State {
         if !self.extra.is_empty() {
             self.extra.fill(0);
         }
@@ -81,16 +91,17 @@ impl<S: Supply> ChunkSink<S> {
         };
         let Some(placement) = self.place.place(&mut heap) else {
             self.counters.rejected_heaps.add(1);
-            return Destination::Lost(HeapOutcome::Rejected);
+            return State::Lost(HeapOutcome::Rejected);
         };
-        let (_, extra_len) = placement.extra;
-        if placement.chunk > Placement::MAX_CHUNK || extra_len > self.extra.len() {
-            return Destination::Lost(HeapOutcome::BadPlacement);
+        *at = placement;
+        let (_, extra_len) = at.extra;
+        if at.chunk > Placement::MAX_CHUNK || extra_len > self.extra.len() {
+            return State::Lost(HeapOutcome::BadPlacement);
         }
-        if !self.believes(placement.chunk, cx) {
-            return Destination::Lost(HeapOutcome::Doubtful);
+        if !self.believes(at.chunk, cx) {
+            return State::Lost(HeapOutcome::Doubtful);
         }
-        Destination::Wanted(placement)
+        State::Wanted
     }
 
     /// Whether a chunk id may move the window.
@@ -114,42 +125,47 @@ impl<S: Supply> ChunkSink<S> {
     }
 
     /// Opens the chunk that a heap wants and checks that the heap fits it.
+    #[inline(always)]
     fn enter(
         &mut self,
-        want: Placement,
+        want: &Placement,
         length: u64,
         cx: &Cx<'_>,
-    ) -> Result<Destination, ParkReason> {
+    ) -> Result<State, ParkReason> {
         match self.window.reach(want.chunk, cx) {
             Reach::Park(reason) => return Err(reason),
             Reach::TooOld => {
                 self.counters.too_old_heaps.add(1);
-                return Ok(Destination::Lost(HeapOutcome::TooOld));
+                return Ok(State::Lost(HeapOutcome::TooOld));
             }
             Reach::Open => {}
         }
-        let options = self.options;
+        let options = &self.options;
         let Some(view) = self.window.slot(want.chunk).and_then(|slot| slot.view.as_ref()) else {
-            return Ok(Destination::Lost(HeapOutcome::NoChunk));
+            return Ok(State::Lost(HeapOutcome::NoChunk));
         };
-        let units = options.packet_presence.map_or(1, |size| length.div_ceil(size));
-        let units = usize::try_from(units).unwrap_or(usize::MAX);
+        let units = match options.packet_presence {
+            None => 1,
+            Some(size) => usize::try_from(length.div_ceil(size)).unwrap_or(usize::MAX),
+        };
         if !view.holds((want.offset, length), (want.index, units), want.extra) {
-            return Ok(Destination::Lost(HeapOutcome::BadPlacement));
+            return Ok(State::Lost(HeapOutcome::BadPlacement));
         }
         if options.packet_presence.is_none() {
             let taken = options.deduplicate && view.is_present(want.index);
             // The member's number fits: groups refuse more members than claims can tell apart.
             if taken || !view.claim(want.index, options.member as u16) {
-                return Ok(Destination::Lost(HeapOutcome::PlaceTaken));
+                return Ok(State::Lost(HeapOutcome::PlaceTaken));
             }
         }
         let (offset, len) = want.extra;
-        view.write_extra(offset, &self.extra[..len]);
-        Ok(Destination::Chunk(want))
+        if len > 0 {
+            view.write_extra(offset, &self.extra[..len]);
+        }
+        Ok(State::Open)
     }
 
-    #[inline]
+    #[inline(always)]
     fn write(
         &mut self,
         to: &Placement,
@@ -183,7 +199,8 @@ impl<S: Supply> ChunkSink<S> {
     }
 
     /// A heap is whole: its place is marked, if its chunk is still there.
-    fn complete(&mut self, at: Placement) -> HeapOutcome {
+    #[inline(always)]
+    fn complete(&mut self, at: &Placement) -> HeapOutcome {
         let Some(slot) = self.window.slot(at.chunk) else {
             self.counters.too_old_heaps.add(1);
             return HeapOutcome::TooOld;
@@ -238,7 +255,7 @@ impl Units {
 }
 
 impl<S: Supply> Sink for ChunkSink<S> {
-    type Heap = Destination;
+    type Heap = Target;
 
     const NEEDS_LENGTH: bool = true;
 
@@ -250,70 +267,73 @@ impl<S: Supply> Sink for ChunkSink<S> {
         self.window.has_backlog()
     }
 
-    #[inline]
-    fn begin(&mut self, heap: &mut Destination) {
-        *heap = Destination::Unknown;
+    #[inline(always)]
+    fn begin(&mut self, heap: &mut Target) {
+        heap.state = State::Unknown;
     }
 
-    #[inline]
-    fn is_open(heap: &Destination) -> bool {
-        matches!(heap, Destination::Chunk(_) | Destination::Lost(_))
+    #[inline(always)]
+    fn is_open(heap: &Target) -> bool {
+        matches!(heap.state, State::Open | State::Lost(_))
     }
 
+    #[inline(always)]
     fn open(
         &mut self,
-        slot: &mut Slot<Destination>,
+        slot: &mut Slot<Target>,
         packet: &Packet<'_>,
         origin: &Origin,
         cx: &Cx<'_>,
     ) -> Result<(), ParkReason> {
         let length = slot.assembly.length().unwrap_or(0);
-        if length > 0 && matches!(slot.heap, Destination::Unknown) {
-            slot.heap = self.decide(packet, length, origin, cx);
+        let Target { state, at } = &mut slot.heap;
+        if length > 0 && *state == State::Unknown {
+            *state = self.decide(at, packet, length, origin, cx);
         }
-        if let Destination::Wanted(placement) = slot.heap {
-            slot.heap = self.enter(placement, length, cx)?;
+        if *state == State::Wanted {
+            *state = self.enter(at, length, cx)?;
         }
         Ok(())
     }
 
-    #[inline]
+    #[inline(always)]
     fn store(
         &mut self,
-        slot: &mut Slot<Destination>,
+        slot: &mut Slot<Target>,
         packet: &Packet<'_>,
     ) -> Result<(), PacketDiscard> {
-        match &slot.heap {
-            Destination::Chunk(placement) => {
-                self.write(placement, slot.assembly.length().unwrap_or(0), packet)
+        match slot.heap.state {
+            State::Open => {
+                self.write(&slot.heap.at, slot.assembly.length().unwrap_or(0), packet)
             }
-            Destination::Lost(outcome) => Err(as_discard(*outcome)),
+            State::Lost(outcome) => Err(as_discard(outcome)),
             // A heap without payload has nothing to place.
-            Destination::Unknown | Destination::Wanted(_) => Ok(()),
+            State::Unknown | State::Wanted => Ok(()),
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn writer<'a>(
         &'a mut self,
-        heap: &'a mut Destination,
+        heap: &'a mut Target,
     ) -> Option<impl FnMut(usize, &[u8]) -> bool + use<'a, S>> {
-        let Destination::Chunk(to) = *heap else { return None };
-        if self.options.packet_presence.is_some() {
+        if heap.state != State::Open || self.options.packet_presence.is_some() {
             return None;
         }
+        let to = &heap.at;
         let view = self.window.slot(to.chunk)?.view.as_ref()?;
         Some(move |at, payload: &[u8]| view.write(to.offset + at, payload))
     }
 
-    fn close(&mut self, slot: &mut Slot<Destination>, why: Close) -> HeapOutcome {
-        match (slot.heap, why) {
+    #[inline(always)]
+    fn close(&mut self, slot: &mut Slot<Target>, why: Close) -> HeapOutcome {
+        match (slot.heap.state, why) {
             (_, Close::Swallowed) => HeapOutcome::Stop,
-            (Destination::Lost(outcome), _) => outcome,
+            (State::Lost(outcome), _) => outcome,
             (_, Close::Evicted) => HeapOutcome::Evicted,
             (_, Close::Flushed) => HeapOutcome::Flushed,
-            (Destination::Chunk(placement), Close::Complete) => self.complete(placement),
-            (Destination::Unknown | Destination::Wanted(_), Close::Complete) => HeapOutcome::Empty,
+            (State::Open, Close::Complete) => self.complete(&slot.heap.at),
+            (State::Unknown | State::Wanted, Close::Complete) => HeapOutcome::Empty,
         }
     }
 

@@ -239,16 +239,14 @@ impl<S: Sink> Engine<S> {
             return self.packet_after_obstacle(packet, origin, cx);
         }
         match self.admit(packet) {
-            Ok(slot) if S::is_open(&self.slots.get(slot).heap) && !self.swallows(slot) => {
+            Ok(Some(slot)) if S::is_open(&self.slots.get(slot).heap) && !self.swallows(slot) => {
                 self.store(slot, packet);
                 self.conclude(slot);
                 Flow::Next
             }
-            Ok(slot) => self.packet_of(slot, packet, origin, cx),
-            Err(reason) => {
-                self.counters.discard(reason);
-                Flow::Next
-            }
+            Ok(Some(slot)) => self.packet_of(slot, packet, origin, cx),
+            Ok(None) => self.begin(packet, origin, cx),
+            Err(reason) => self.refuse(reason),
         }
     }
 
@@ -302,7 +300,12 @@ impl<S: Sink> Engine<S> {
 
     /// Takes a packet when the one before could not be finished, or is the last that counts.
     #[cold]
-    fn packet_after_obstacle(&mut self, packet: &Packet<'_>, origin: &Origin, cx: &Cx<'_>) -> Flow {
+    fn packet_after_obstacle(
+        &mut self,
+        packet: &Packet<'_>,
+        origin: &Origin,
+        cx: &Cx<'_>,
+    ) -> Flow {
         if self.stopped {
             self.malformed(PacketDiscard::AfterStop);
             return Flow::Next;
@@ -310,18 +313,75 @@ impl<S: Sink> Engine<S> {
         if let Err(reason) = self.sink.drain(cx) {
             return Flow::Park(reason);
         }
-        match self.pending.map_or_else(|| self.admit(packet), Ok) {
-            Ok(slot) => self.packet_of(slot, packet, origin, cx),
-            Err(reason) => {
-                self.counters.discard(reason);
-                Flow::Next
-            }
+        match self.pending.map_or_else(|| self.admit(packet), |slot| Ok(Some(slot))) {
+            Ok(Some(slot)) => self.packet_of(slot, packet, origin, cx),
+            Ok(None) => self.begin(packet, origin, cx),
+            Err(reason) => self.refuse(reason),
         }
     }
 
-    /// Takes a packet that the heap in `slot` has accepted.
+    /// Finds the packet's heap, which accepts it. `None` if the packet begins one.
+    #[inline(always)]
+    fn admit(&mut self, packet: &Packet<'_>) -> Result<Option<usize>, PacketDiscard> {
+        let counters = &self.counters;
+        counters.packets_received.add(1);
+        counters.packets.add(1);
+        match packet.heap_length() {
+            None if S::NEEDS_LENGTH || !self.rules.allow_unsized => {
+                return Err(PacketDiscard::NoHeapLength);
+            }
+            Some(length) if length > self.rules.max_heap_size => {
+                return Err(PacketDiscard::HeapTooLarge);
+            }
+            Some(length) if length == packet.payload().len() as u64 => {
+                // A whole heap needs no search for what came before. (So a repeated one is
+                // another heap; the reference does the same.)
+                counters.single_packet_heaps.add(1);
+                return Ok(None);
+            }
+            _ => {}
+        }
+        let (found, looked) = self.slots.find(packet.heap_cnt());
+        counters.search_dist.add(looked);
+        let Some(slot) = found else { return Ok(None) };
+        self.slots.get(slot).assembly.accept(packet, self.rules.out_of_order).map(|()| Some(slot))
+    }
+
+    /// Takes the packet that is the first of its heap to arrive.
+    #[inline(never)]
+    fn begin(&mut self, packet: &Packet<'_>, origin: &Origin, cx: &Cx<'_>) -> Flow {
+        if !self.rules.out_of_order && packet.payload_offset() != 0 {
+            return self.refuse(PacketDiscard::NotFirst);
+        }
+        let slot = self.slots.next(packet.heap_cnt());
+        if self.slots.get(slot).live {
+            self.give_up(slot, Close::Evicted);
+        }
+        let taken = self.slots.get(slot);
+        taken.assembly.start(packet, self.rules.out_of_order);
+        self.sink.begin(&mut taken.heap);
+        self.slots.occupy(slot, packet.heap_cnt());
+        self.counters.heaps_started.add(1);
+        self.counters.heaps_in_flight.set(self.slots.live() as u64);
+        self.deliver(slot, packet, origin, cx)
+    }
+
+    /// Takes another packet that the heap in `slot` has accepted, of one that is not open yet or ends
+    /// the stream.
     #[inline(never)]
     fn packet_of(
+        &mut self,
+        slot: usize,
+        packet: &Packet<'_>,
+        origin: &Origin,
+        cx: &Cx<'_>,
+    ) -> Flow {
+        self.deliver(slot, packet, origin, cx)
+    }
+
+    /// Opens the heap in `slot` if it has to be, and stores its packet.
+    #[inline(always)]
+    fn deliver(
         &mut self,
         slot: usize,
         packet: &Packet<'_>,
@@ -347,55 +407,9 @@ impl<S: Sink> Engine<S> {
         Flow::Next
     }
 
-    /// Finds or makes the packet's heap, which accepts it.
-    #[inline(always)]
-    fn admit(&mut self, packet: &Packet<'_>) -> Result<usize, PacketDiscard> {
-        let counters = &self.counters;
-        counters.packets_received.add(1);
-        counters.packets.add(1);
-        match packet.heap_length() {
-            None if S::NEEDS_LENGTH || !self.rules.allow_unsized => {
-                return Err(PacketDiscard::NoHeapLength);
-            }
-            Some(length) if length > self.rules.max_heap_size => {
-                return Err(PacketDiscard::HeapTooLarge);
-            }
-            Some(length) if length == packet.payload().len() as u64 => {
-                // A whole heap needs no search for what came before. (So a repeated one is
-                // another heap; the reference does the same.)
-                counters.single_packet_heaps.add(1);
-                return self.begin(packet);
-            }
-            _ => {}
-        }
-        let (found, looked) = self.slots.find(packet.heap_cnt());
-        counters.search_dist.add(looked);
-        match found {
-            Some(slot) => {
-                let assembly = &mut self.slots.get(slot).assembly;
-                assembly.accept(packet, self.rules.out_of_order).map(|()| slot)
-            }
-            None => self.begin(packet),
-        }
-    }
-
-    /// Starts the heap that `packet` is the first to arrive of.
-    #[inline(never)]
-    fn begin(&mut self, packet: &Packet<'_>) -> Result<usize, PacketDiscard> {
-        if !self.rules.out_of_order && packet.payload_offset() != 0 {
-            return Err(PacketDiscard::NotFirst);
-        }
-        let slot = self.slots.next(packet.heap_cnt());
-        if self.slots.get(slot).live {
-            self.close(slot, Close::Evicted);
-        }
-        let taken = self.slots.get(slot);
-        taken.assembly.start(packet, self.rules.out_of_order);
-        self.sink.begin(&mut taken.heap);
-        self.slots.occupy(slot, packet.heap_cnt());
-        self.counters.heaps_started.add(1);
-        self.counters.heaps_in_flight.set(self.slots.live() as u64);
-        Ok(slot)
+    fn refuse(&mut self, reason: PacketDiscard) -> Flow {
+        self.counters.discard(reason);
+        Flow::Next
     }
 
     #[inline(always)]
@@ -430,7 +444,13 @@ impl<S: Sink> Engine<S> {
         &self.slots.get(slot).assembly
     }
 
+    /// The heap in `slot` leaves it before it is whole.
     #[inline(never)]
+    fn give_up(&mut self, slot: usize, why: Close) {
+        self.close(slot, why);
+    }
+
+    #[inline(always)]
     fn close(&mut self, slot: usize, why: Close) {
         let outcome = self.sink.close(self.slots.get(slot), why);
         self.slots.vacate(slot);
@@ -460,7 +480,7 @@ impl<S: Sink> Engine<S> {
             self.counters.discard(PacketDiscard::AfterStop);
         }
         for slot in self.slots.oldest_first() {
-            self.close(slot, Close::Flushed);
+            self.give_up(slot, Close::Flushed);
         }
         self.sink.flush(cx);
     }
