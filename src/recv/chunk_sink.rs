@@ -126,12 +126,7 @@ impl<S: Supply> ChunkSink<S> {
 
     /// Opens the chunk that a heap wants and checks that the heap fits it.
     #[inline(always)]
-    fn enter(
-        &mut self,
-        want: &Placement,
-        length: u64,
-        cx: &Cx<'_>,
-    ) -> Result<State, ParkReason> {
+    fn enter(&mut self, want: &Placement, length: u64, cx: &Cx<'_>) -> Result<State, ParkReason> {
         match self.window.reach(want.chunk, cx) {
             Reach::Park(reason) => return Err(reason),
             Reach::TooOld => {
@@ -297,15 +292,9 @@ impl<S: Supply> Sink for ChunkSink<S> {
     }
 
     #[inline(always)]
-    fn store(
-        &mut self,
-        slot: &mut Slot<Target>,
-        packet: &Packet<'_>,
-    ) -> Result<(), PacketDiscard> {
+    fn store(&mut self, slot: &mut Slot<Target>, packet: &Packet<'_>) -> Result<(), PacketDiscard> {
         match slot.heap.state {
-            State::Open => {
-                self.write(&slot.heap.at, slot.assembly.length().unwrap_or(0), packet)
-            }
+            State::Open => self.write(&slot.heap.at, slot.assembly.length().unwrap_or(0), packet),
             State::Lost(outcome) => Err(as_discard(outcome)),
             // A heap without payload has nothing to place.
             State::Unknown | State::Wanted => Ok(()),

@@ -102,6 +102,17 @@ pub enum Flow {
     Park(ParkReason),
 }
 
+/// What came of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    /// It is in its place, and its heap waits for more.
+    GoesOn,
+    /// It is done with, whatever it was.
+    Done,
+    /// It has to be offered again.
+    Park(ParkReason),
+}
+
 /// The rules by which packets become heaps.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rules {
@@ -161,12 +172,12 @@ impl<S: Sink> Engine<S> {
             let datagram = rest.get(..size).unwrap_or(rest);
             match self.decoder.decode_datagram(datagram) {
                 Ok(packet) => match self.packet(&packet, origin, cx) {
-                    Flow::Next if datagram.len() == size => {
+                    Step::GoesOn if datagram.len() == size => {
                         self.follow(&packet, &bytes[taken.bytes + size..], usize::MAX, &mut taken);
                     }
-                    Flow::Next => {}
-                    park => {
-                        taken.end = Ok(park);
+                    Step::GoesOn | Step::Done => {}
+                    Step::Park(reason) => {
+                        taken.end = Ok(Flow::Park(reason));
                         return taken;
                     }
                 },
@@ -193,18 +204,19 @@ impl<S: Sink> Engine<S> {
         while taken.packets < most as u64 {
             let Some(rest @ [_, ..]) = bytes.get(taken.bytes..) else { break };
             match self.decoder.decode(rest) {
-                Ok(packet) => match self.packet(&packet, origin, cx) {
-                    Flow::Next => {
-                        taken.bytes += packet.size();
-                        let rest = &bytes[taken.bytes..];
-                        let most = most - taken.packets as usize - 1;
-                        self.follow(&packet, rest, most, &mut taken);
-                    }
-                    park => {
-                        taken.end = Ok(park);
+                Ok(packet) => {
+                    let step = self.packet(&packet, origin, cx);
+                    if let Step::Park(reason) = step {
+                        taken.end = Ok(Flow::Park(reason));
                         break;
                     }
-                },
+                    taken.bytes += packet.size();
+                    taken.packets += 1;
+                    if step == Step::GoesOn {
+                        let most = most - taken.packets as usize;
+                        self.follow(&packet, &bytes[taken.bytes..], most, &mut taken);
+                    }
+                }
                 Err(error) => {
                     self.malformed(error.into());
                     taken.packets += 1;
@@ -212,7 +224,6 @@ impl<S: Sink> Engine<S> {
                     break;
                 }
             }
-            taken.packets += 1;
         }
         taken
     }
@@ -234,15 +245,13 @@ impl<S: Sink> Engine<S> {
 
     /// Takes a packet.
     #[inline(always)]
-    fn packet(&mut self, packet: &Packet<'_>, origin: &Origin, cx: &Cx<'_>) -> Flow {
+    fn packet(&mut self, packet: &Packet<'_>, origin: &Origin, cx: &Cx<'_>) -> Step {
         if self.stopped || self.pending.is_some() || self.sink.has_backlog() {
             return self.packet_after_obstacle(packet, origin, cx);
         }
         match self.admit(packet) {
             Ok(Some(slot)) if S::is_open(&self.slots.get(slot).heap) && !self.swallows(slot) => {
-                self.store(slot, packet);
-                self.conclude(slot);
-                Flow::Next
+                self.store(slot, packet)
             }
             Ok(Some(slot)) => self.packet_of(slot, packet, origin, cx),
             Ok(None) => self.begin(packet, origin, cx),
@@ -251,7 +260,7 @@ impl<S: Sink> Engine<S> {
     }
 
     /// Takes up to `most` packets from `bytes` that go on with the heap of `last`, the packet before
-    /// them, where it ended: what differs is only their payload and where it goes. It stops before
+    /// them that was stored, where it ended: what differs is only their payload and where it goes. It stops before
     /// the heap is whole, and leaves whatever is unusual to [`packet`](Self::packet).
     #[inline]
     fn follow(&mut self, last: &Packet<'_>, bytes: &[u8], most: usize, taken: &mut Taken) {
@@ -300,24 +309,21 @@ impl<S: Sink> Engine<S> {
 
     /// Takes a packet when the one before could not be finished, or is the last that counts.
     #[cold]
-    fn packet_after_obstacle(
-        &mut self,
-        packet: &Packet<'_>,
-        origin: &Origin,
-        cx: &Cx<'_>,
-    ) -> Flow {
+    fn packet_after_obstacle(&mut self, packet: &Packet<'_>, origin: &Origin, cx: &Cx<'_>) -> Step {
         if self.stopped {
             self.malformed(PacketDiscard::AfterStop);
-            return Flow::Next;
+            return Step::Done;
         }
         if let Err(reason) = self.sink.drain(cx) {
-            return Flow::Park(reason);
+            return Step::Park(reason);
         }
-        match self.pending.map_or_else(|| self.admit(packet), |slot| Ok(Some(slot))) {
+        let step = match self.pending.map_or_else(|| self.admit(packet), |slot| Ok(Some(slot))) {
             Ok(Some(slot)) => self.packet_of(slot, packet, origin, cx),
             Ok(None) => self.begin(packet, origin, cx),
             Err(reason) => self.refuse(reason),
-        }
+        };
+        // A reader may have offered another packet than the heap accepted; no others follow it.
+        if step == Step::GoesOn { Step::Done } else { step }
     }
 
     /// Finds the packet's heap, which accepts it. `None` if the packet begins one.
@@ -349,7 +355,7 @@ impl<S: Sink> Engine<S> {
 
     /// Takes the packet that is the first of its heap to arrive.
     #[inline(never)]
-    fn begin(&mut self, packet: &Packet<'_>, origin: &Origin, cx: &Cx<'_>) -> Flow {
+    fn begin(&mut self, packet: &Packet<'_>, origin: &Origin, cx: &Cx<'_>) -> Step {
         if !self.rules.out_of_order && packet.payload_offset() != 0 {
             return self.refuse(PacketDiscard::NotFirst);
         }
@@ -375,62 +381,64 @@ impl<S: Sink> Engine<S> {
         packet: &Packet<'_>,
         origin: &Origin,
         cx: &Cx<'_>,
-    ) -> Flow {
+    ) -> Step {
         self.deliver(slot, packet, origin, cx)
     }
 
     /// Opens the heap in `slot` if it has to be, and stores its packet.
     #[inline(always)]
-    fn deliver(
-        &mut self,
-        slot: usize,
-        packet: &Packet<'_>,
-        origin: &Origin,
-        cx: &Cx<'_>,
-    ) -> Flow {
+    fn deliver(&mut self, slot: usize, packet: &Packet<'_>, origin: &Origin, cx: &Cx<'_>) -> Step {
         if self.swallows(slot) {
-            self.counters.discard(PacketDiscard::StopItem);
-        } else {
-            self.pending = Some(slot);
-            let heap = self.slots.get(slot);
-            if !S::is_open(&heap.heap)
-                && let Err(reason) = self.sink.open(heap, packet, origin, cx)
-            {
-                self.counters.packets_in_flight.set(1);
-                return Flow::Park(reason);
-            }
-            self.store(slot, packet);
+            return self.swallow(slot);
+        }
+        self.pending = Some(slot);
+        let heap = self.slots.get(slot);
+        if !S::is_open(&heap.heap)
+            && let Err(reason) = self.sink.open(heap, packet, origin, cx)
+        {
+            self.counters.packets_in_flight.set(1);
+            return Step::Park(reason);
         }
         self.pending = None;
         self.counters.packets_in_flight.set(0);
-        self.conclude(slot);
-        Flow::Next
+        self.store(slot, packet)
     }
 
-    fn refuse(&mut self, reason: PacketDiscard) -> Flow {
-        self.counters.discard(reason);
-        Flow::Next
-    }
-
+    /// Stores a packet of an open heap, which it may make whole.
     #[inline(always)]
-    fn store(&mut self, slot: usize, packet: &Packet<'_>) {
-        match self.sink.store(self.slots.get(slot), packet) {
+    fn store(&mut self, slot: usize, packet: &Packet<'_>) -> Step {
+        let counters = &self.counters;
+        let stored = self.sink.store(self.slots.get(slot), packet);
+        match stored {
             Ok(()) => {
-                self.counters.packets_placed.add(1);
-                self.counters.bytes_placed.add(packet.payload().len() as u64);
+                counters.packets_placed.add(1);
+                counters.bytes_placed.add(packet.payload().len() as u64);
             }
-            Err(reason) => self.counters.discard(reason),
+            Err(reason) => counters.discard(reason),
         }
+        if self.assembly(slot).is_complete() {
+            self.close(slot, Close::Complete);
+            return Step::Done;
+        }
+        if stored.is_ok() { Step::GoesOn } else { Step::Done }
     }
 
-    /// What follows once a packet has been dealt with: its heap may be whole, or end the stream.
-    #[inline(always)]
-    fn conclude(&mut self, slot: usize) {
-        let ends = self.swallows(slot);
+    /// Takes a packet of the heap that ends the stream; nobody is to see it.
+    #[cold]
+    fn swallow(&mut self, slot: usize) -> Step {
+        self.pending = None;
+        self.counters.packets_in_flight.set(0);
+        self.counters.discard(PacketDiscard::StopItem);
         if self.assembly(slot).is_complete() {
-            self.close(slot, if ends { Close::Swallowed } else { Close::Complete });
+            self.close(slot, Close::Swallowed);
         }
-        self.stopped |= ends;
+        self.stopped = true;
+        Step::Done
+    }
+
+    fn refuse(&mut self, reason: PacketDiscard) -> Step {
+        self.counters.discard(reason);
+        Step::Done
     }
 
     /// Whether the heap in `slot` ends the stream.
