@@ -139,7 +139,7 @@ def udp(options):
     pool = thread_pool(options)
     stream, data = make_stream(options, place, pool, make_chunks(options))
     port = options["port"]
-    stream.add_udp_reader(port, max_size=9200, buffer_size=options["buffer"], interface_address="127.0.0.1")
+    stream.add_udp_reader(port, max_size=9200, buffer_size=options["buffer"], bind_hostname="127.0.0.1")
     print(port, flush=True)
     start, used = time.perf_counter(), cpu()
     heaps = consume(stream, data)

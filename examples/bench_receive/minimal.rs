@@ -32,8 +32,8 @@ pub(crate) fn receive(options: &Options) -> Result<()> {
         for slot in 0..count {
             let (message, segment) = messages.message(slot);
             for packet in message.chunks(segment) {
-                // What is as short as this ends the stream.
-                let Some(payload) = packet.get(HEADER..) else { break 'receive };
+                // The packet that ends the stream has a byte of padding.
+                let Some(payload @ [_, _, ..]) = packet.get(HEADER..) else { break 'receive };
                 if at + payload.len() > options.chunk {
                     (chunk, at) = ((chunk + 1) % chunks.len(), 0);
                 }
