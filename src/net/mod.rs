@@ -40,5 +40,5 @@ pub use interface::{Interface, InterfaceInfo, interfaces};
 pub use receiver::{ReceiverConfig, UdpReceiver};
 pub use sender::{DEFAULT_SEND_BUFFER, PacketParts, UdpSendConfig, UdpSender};
 pub use socket::{UdpSocket, adopt_udp, bind_udp};
-pub use staging::Datagram;
+pub use staging::{Datagram, Train};
 pub use tcp::{TcpListener, adopt_tcp_listener, adopt_tcp_stream, connect_tcp, listen_tcp};

@@ -36,6 +36,7 @@ pub mod ctrl;
 pub mod ids;
 
 mod decode_error;
+mod decoder;
 mod descriptor;
 mod encode;
 mod flavour;
@@ -46,6 +47,7 @@ mod plan;
 mod pointer;
 
 pub use decode_error::DecodeError;
+pub use decoder::Decoder;
 pub use descriptor::{Descriptor, DescriptorEncodeError, DescriptorError, FormatField};
 pub use encode::{EncodeItem, HeapEncoder, ItemValue, PayloadParts};
 pub use flavour::{BugCompat, BugCompatError, Flavour, FlavourError};
