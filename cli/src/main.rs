@@ -3,8 +3,10 @@
 mod bench;
 mod choices;
 mod demo;
+mod doctor;
 mod endpoint;
 mod hash;
+mod network;
 mod progress;
 mod recv;
 mod report;
@@ -30,6 +32,7 @@ struct Cli {
 enum Command {
     Bench(bench::Options),
     Demo(demo::Options),
+    Doctor(doctor::Options),
     Recv(Box<recv::Options>),
     Send(Box<send::Options>),
 }
@@ -40,7 +43,7 @@ impl Command {
         match self {
             // It makes do with whatever buffers it gets.
             Self::Demo(_) => "warn,speadway::net=error",
-            Self::Bench(_) | Self::Recv(_) | Self::Send(_) => "warn",
+            Self::Bench(_) | Self::Doctor(_) | Self::Recv(_) | Self::Send(_) => "warn",
         }
     }
 }
@@ -52,6 +55,7 @@ fn main() -> ExitCode {
     let done = match command {
         Command::Bench(options) => bench::run(&options),
         Command::Demo(options) => demo::run(&options),
+        Command::Doctor(options) => doctor::run(&options),
         Command::Recv(options) => recv::run(&options),
         Command::Send(options) => send::run(&options),
     };

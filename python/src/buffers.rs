@@ -7,9 +7,9 @@ use std::ptr::NonNull;
 use std::slice;
 use std::sync::Arc;
 
-use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyMemoryView;
+use pyo3::{PyTraverseError, PyVisit, ffi};
 use speadway::memory::Buffer;
 
 /// Bytes of a Python object, which stays exported (it cannot be resized) for as long as they are
@@ -17,7 +17,7 @@ use speadway::memory::Buffer;
 pub(crate) struct HeldBytes {
     ptr: NonNull<u8>,
     len: usize,
-    _view: Py<PyMemoryView>,
+    view: Py<PyMemoryView>,
 }
 
 // SAFETY: the memory is exported, so it stays where it is until the view is dropped, and only read
@@ -28,43 +28,30 @@ unsafe impl Send for HeldBytes {}
 unsafe impl Sync for HeldBytes {}
 
 impl HeldBytes {
-    /// The bytes of `object`, which must be C-contiguous.
+    /// The bytes of `object`, which must be C-contiguous. What is not raises whatever its own type
+    /// raises: `BufferError`, or `ValueError` for arrays of numpy.
     pub(crate) fn readable(object: &Bound<'_, PyAny>) -> PyResult<Self> {
-        Self::export(object, false)
+        Self::export(object, ffi::PyBUF_C_CONTIGUOUS)
     }
 
-    /// The bytes of `object`, which must be C-contiguous and writable. What is not raises whatever
-    /// its own type raises: `BufferError`, or `ValueError` for arrays of numpy.
+    /// The bytes of `object`, which must be C-contiguous and writable; otherwise as
+    /// [`readable`](Self::readable).
     pub(crate) fn writable(object: &Bound<'_, PyAny>) -> PyResult<Self> {
-        Self::export(object, true)
+        Self::export(object, ffi::PyBUF_C_CONTIGUOUS | ffi::PyBUF_WRITABLE)
     }
 
-    fn export(object: &Bound<'_, PyAny>, writable: bool) -> PyResult<Self> {
-        let flags = ffi::PyBUF_C_CONTIGUOUS | if writable { ffi::PyBUF_WRITABLE } else { 0 };
+    fn export(object: &Bound<'_, PyAny>, flags: c_int) -> PyResult<Self> {
         let view = PyMemoryView::from(object)?;
-        // Another export of the view is of the same memory. If it is refused, the object itself
-        // may say better why, and in the terms of its type: arrays of numpy raise `ValueError`.
-        let (ptr, len) = memory(view.as_any(), flags)
-            .map_err(|error| memory(object, flags).err().unwrap_or(error))?;
-        let ptr = NonNull::new(ptr).unwrap_or(NonNull::dangling());
-        Ok(Self { ptr, len, _view: view.unbind() })
+        // If this is refused, the object itself says better why, and in the terms of its type.
+        let (ptr, len) =
+            memory(&view, flags).map_err(|error| memory(object, flags).err().unwrap_or(error))?;
+        Ok(Self { ptr, len, view: view.unbind() })
     }
-}
 
-/// Where the memory of `object` is and how many bytes it has, if it can be exported in the way that
-/// `flags` ask for. It is valid for as long as something else keeps it exported.
-fn memory(object: &Bound<'_, PyAny>, flags: c_int) -> PyResult<(*mut u8, usize)> {
-    let mut view = MaybeUninit::<ffi::Py_buffer>::zeroed();
-    // SAFETY: the GIL is held, `object` is alive and `view` is room for a view.
-    if unsafe { ffi::PyObject_GetBuffer(object.as_ptr(), view.as_mut_ptr(), flags) } != 0 {
-        return Err(PyErr::fetch(object.py()));
+    /// Shows the garbage collector what is held.
+    pub(crate) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.view)
     }
-    // SAFETY: the call succeeded, so `view` is filled.
-    let mut view = unsafe { view.assume_init() };
-    let memory = (view.buf.cast(), view.len.unsigned_abs());
-    // SAFETY: a view that was filled is released once, with the GIL held.
-    unsafe { ffi::PyBuffer_Release(&raw mut view) };
-    Ok(memory)
 }
 
 impl AsRef<[u8]> for HeldBytes {
@@ -72,6 +59,23 @@ impl AsRef<[u8]> for HeldBytes {
         // SAFETY: exported for as long as `self` lives; see the invariant at `Send`.
         unsafe { slice::from_raw_parts(self.ptr.as_ptr(), self.len) }
     }
+}
+
+/// Where the memory of `object` is and how long, if it can be exported in the way that `flags` ask
+/// for. It is not kept.
+fn memory(object: &Bound<'_, PyAny>, flags: c_int) -> PyResult<(NonNull<u8>, usize)> {
+    let mut view = MaybeUninit::<ffi::Py_buffer>::zeroed();
+    // SAFETY: the GIL is held, `object` is alive and `view` is room for a view.
+    if unsafe { ffi::PyObject_GetBuffer(object.as_ptr(), view.as_mut_ptr(), flags) } != 0 {
+        return Err(PyErr::fetch(object.py()));
+    }
+    // SAFETY: the call succeeded, so `view` is filled.
+    let view = unsafe { view.assume_init_mut() };
+    let ptr = NonNull::new(view.buf.cast::<u8>()).unwrap_or(NonNull::dangling());
+    let len = usize::try_from(view.len).unwrap_or(0); // lengths are not negative
+    // SAFETY: a view that is filled has to be released, which is done once.
+    unsafe { ffi::PyBuffer_Release(view) };
+    Ok((ptr, len))
 }
 
 /// The memory of `held`, which was exported [writable](HeldBytes::writable), for the receiver to

@@ -2,7 +2,11 @@
 
 import numpy as np
 import spead2
+import spead2.recv
+import spead2.send
 import speadway
+import speadway.recv
+import speadway.send
 
 BOTH = (spead2, speadway)
 

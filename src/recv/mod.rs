@@ -13,17 +13,23 @@
 mod chunk_sink;
 mod config;
 mod engine;
+#[cfg(all(any(test, speadway_fuzz), not(speadway_loom)))]
+#[doc(hidden)]
+pub mod fuzz;
 mod group;
 mod heap_sink;
 mod reader;
 pub mod readers;
-#[cfg(all(any(test, speadway_fuzz), not(speadway_loom)))]
+mod rejects;
+#[cfg(all(test, not(speadway_loom)))]
 mod sim;
 mod stats;
 mod stream;
 mod task;
 mod timer;
 mod worker;
+#[cfg(all(any(test, speadway_fuzz), not(speadway_loom)))]
+mod world;
 
 pub use config::{
     ConfigError, DEFAULT_MAX_CHUNKS, DEFAULT_MAX_HEAP_SIZE, DEFAULT_MAX_HEAPS, DEFAULT_QUANTUM,

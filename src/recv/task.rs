@@ -10,6 +10,7 @@ use mio::Token;
 
 use super::engine::{Engine, Sink};
 use super::reader::{Inlet, ReadState, Reader, Watch};
+use super::rejects::Rejects;
 use super::stats::{Counters, StreamStats};
 use super::worker::{Polled, Task, TaskCx, on_worker};
 use crate::chunk::{Cx, Flush, Gate, GateGuard, Group, Laggard, ParkReason};
@@ -219,6 +220,7 @@ pub(crate) struct StreamTask<S: Sink> {
     draining: bool,
     /// What the kernel dropped for readers that have ended.
     past_drops: u64,
+    rejects: Rejects,
     /// Why the last source to fail did.
     failure: Option<String>,
 }
@@ -264,6 +266,7 @@ impl<S: Sink> StreamTask<S> {
             stuck: false,
             draining: false,
             past_drops: 0,
+            rejects: Rejects::default(),
             failure: None,
         }
     }
@@ -396,6 +399,7 @@ impl<S: Sink> StreamTask<S> {
             engine.counters().batches.add(1);
             engine.counters().max_batch.raise(packets);
             engine.sink().end_batch();
+            self.rejects.log(engine.counters(), cx.now);
         }
         state
     }
@@ -457,6 +461,15 @@ impl<S: Sink> StreamTask<S> {
 
     fn close_all(&mut self, cx: &TaskCx<'_>) {
         (0..self.readers.len()).for_each(|at| self.close(at, cx));
+    }
+
+    /// Drops what is left of the readers, whatever they do at that.
+    fn drop_readers(&mut self) {
+        for source in self.readers.drain(..) {
+            if catch_unwind(AssertUnwindSafe(|| drop(source))).is_err() {
+                log::error!("a reader panicked when it was dropped");
+            }
+        }
     }
 
     fn note_kernel_drops(&mut self, engine: &mut GateGuard<'_, Engine<S>>, exact: bool) {
@@ -577,7 +590,7 @@ impl<S: Sink> Task for StreamTask<S> {
 
     fn panicked(&mut self, message: &str) {
         log::error!("a callback panicked, its stream ends: {message}");
-        self.readers.clear();
+        self.drop_readers();
         self.shared.abandon_through_panics();
         self.shared.announce(End::Failed(format!("a callback panicked: {message}")));
     }
@@ -587,7 +600,7 @@ impl<S: Sink> Drop for StreamTask<S> {
     /// A worker that quits drops its tasks: nobody may wait for them for ever.
     fn drop(&mut self) {
         if !self.shared.has_ended() {
-            self.readers.clear();
+            self.drop_readers();
             self.shared.abandon_through_panics();
             self.shared.announce(End::Stopped);
         }

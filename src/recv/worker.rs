@@ -290,6 +290,13 @@ impl Wake for TaskWaker {
     }
 }
 
+/// Drops a task that has ended. What it held of the user's may panic at that; there are others to run.
+fn drop_task(task: Option<Running>) {
+    if catch_unwind(AssertUnwindSafe(|| drop(task))).is_err() {
+        log::error!("something that a stream held panicked when it was dropped");
+    }
+}
+
 /// The worker's own side.
 struct Run {
     shared: Arc<Shared>,
@@ -371,7 +378,7 @@ impl Run {
                     running.until = until;
                 }
                 Polled::Done => {
-                    *slot = None;
+                    drop_task(slot.take());
                     self.shared.streams.fetch_sub(1, Ordering::Relaxed);
                 }
             }

@@ -360,7 +360,10 @@ impl Chunk {
         let Some(state) = self.state.get().ok().and_then(|state| state.try_lock().ok()) else {
             return Ok(());
         };
-        state.fields.iter().flatten().try_for_each(|field| visit.call(&field.object))
+        state.fields.iter().flatten().try_for_each(|field| {
+            visit.call(&field.object)?;
+            field.memory.traverse(&visit)
+        })
     }
 
     fn __clear__(&self) {

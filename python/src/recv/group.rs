@@ -23,6 +23,7 @@ use super::group_config::{ChunkStreamGroupConfig, GroupSettings};
 use super::stats::StatSource;
 use crate::args::Int;
 use crate::errors::{IntoPyErr, OrRaise};
+use crate::lifetime::OfProcess;
 use crate::thread_pool::ThreadPool;
 use crate::waiting::Late;
 
@@ -36,7 +37,7 @@ pub(crate) struct ChunkStreamRingGroup {
 }
 
 struct Inner {
-    running: Arc<Running>,
+    running: OfProcess<Running>,
     pair: RingPair,
     config: Py<ChunkStreamGroupConfig>,
     members: Mutex<Vec<Py<ChunkStreamGroupMember>>>,
@@ -90,6 +91,14 @@ impl ChunkStreamGroupMember {
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.group)
+    }
+}
+
+impl Drop for ChunkStreamRingGroup {
+    fn drop(&mut self) {
+        let running = self.inner.take().and_then(|inner| inner.running.into_inner());
+        // That may end the group, which takes a moment.
+        let _ = Python::try_attach(move |py| py.detach(move || drop(running)));
     }
 }
 
@@ -167,12 +176,15 @@ impl ChunkStreamRingGroup {
         data_ringbuffer: &Bound<'_, ChunkRingbuffer>,
         free_ringbuffer: &Bound<'_, ChunkRingbuffer>,
     ) -> PyResult<()> {
+        if self.inner.get().is_ok() {
+            return Ok(()); // a second call: the first group stays
+        }
         let settings = config.get().settings()?;
         let pair = RingPair::new(data_ringbuffer, free_ringbuffer)?;
         let (data, free) = pair.rings();
         let config = Py::new(py, ChunkStreamGroupConfig::with(settings))?;
         let group = Mutex::new(start(settings, &data, &free)?);
-        let running = Arc::new(Running { group, data, free });
+        let running = OfProcess::new(Arc::new(Running { group, data, free }));
         self.inner.init(Inner { running, pair, config, members: Mutex::default() });
         Ok(())
     }
@@ -188,10 +200,11 @@ impl ChunkStreamRingGroup {
         chunk_stream_config: &Bound<'_, ChunkStreamConfig>,
     ) -> PyResult<Py<ChunkStreamGroupMember>> {
         let (py, inner) = (slf.py(), slf.get().inner.get()?);
-        let settings = config.get().settings(py)?;
+        let mut settings = config.get().settings(py)?;
         let chunks = chunk_stream_config.get().settings()?;
         refuse_what_is_the_groups(&chunks)?;
         let stats = StatSource::chunks(settings.stats.clone());
+        settings.stats = stats.list();
         let member = match chunks.placing(stats.custom())? {
             Placing::Layout(layout) => Member::new(layout),
             // SAFETY: that no two members are placed on the same bytes is what the documentation of
@@ -215,7 +228,9 @@ impl ChunkStreamRingGroup {
     /// Stops all members and both rings at once: nothing more is delivered.
     fn stop(&self, py: Python<'_>) -> PyResult<()> {
         let running = &self.inner.get()?.running;
-        py.detach(|| running.stop());
+        if running.is_here() {
+            py.detach(|| running.stop());
+        }
         Ok(())
     }
 

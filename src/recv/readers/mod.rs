@@ -1,6 +1,8 @@
 //! Sources of packets, one file each.
 
 mod framer;
+#[cfg(all(any(test, speadway_fuzz), not(speadway_loom)))]
+pub(super) mod framing_fuzz;
 mod inproc;
 mod inproc_queue;
 mod memory;
@@ -21,7 +23,7 @@ mod udp;
 pub use inproc::{InprocQueue, InprocReader, PacketBytes, Stopped, TryAddError};
 pub use memory::MemoryReader;
 #[cfg(feature = "pcap")]
-pub use pcap::{PcapConfig, PcapCounts, PcapReader};
+pub use pcap::{CapturedDatagram, PcapConfig, PcapCounts, PcapReader};
 #[cfg(feature = "pcap")]
 pub use pcap_error::PcapError;
 #[cfg(feature = "pcap")]

@@ -9,8 +9,8 @@ mod lone;
 mod lone_model;
 mod rules;
 mod tasks;
+mod trains;
 mod wakes;
-mod world;
 
 use std::sync::Arc;
 

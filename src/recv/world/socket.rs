@@ -102,7 +102,7 @@ impl SocketReader {
     fn hand_over(&self, bytes: &[u8], inlet: &mut Inlet<'_>) -> Flow {
         if self.framed {
             // Without a packet at its start the rest is lost.
-            inlet.packet_in(bytes, &Origin::default()).map_or(Flow::Next, |(_, flow)| flow)
+            inlet.packets_in(bytes, 1, &Origin::default()).map_or(Flow::Next, |(_, flow)| flow)
         } else {
             inlet.datagram(bytes, &Origin::default())
         }

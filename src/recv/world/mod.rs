@@ -49,7 +49,7 @@ const MAX_STREAMS: usize = 6;
 /// Everything there is. One thread, but what callbacks hold has to be `Send`.
 struct World {
     plan: Plan,
-    weak: Weak<World>,
+    weak: Weak<Self>,
     choices: Mutex<Choices>,
     /// The clock's zero; only differences matter.
     start: Instant,
@@ -298,5 +298,12 @@ impl World {
         } else if taking == 0 || all + taking != stats.owned {
             assert_eq!(all, stats.owned, "free, in the ring, at the consumer, and {held} open");
         }
+    }
+}
+
+/// Lives through the world that `bytes` decide about; panics if anything is wrong in it.
+pub fn world(bytes: &[u8]) {
+    if let Err(panic) = live(Choices::scripted(bytes), None) {
+        std::panic::resume_unwind(panic);
     }
 }
