@@ -1,5 +1,6 @@
 """Allocators, and the constants."""
 
+import gc
 import logging
 import mmap
 import threading
@@ -179,3 +180,13 @@ def test_constants(lib):
     }
     for name, value in expected.items():
         assert getattr(lib.root, name) == value
+
+
+def test_allocators_go_with_their_last_user(lib):
+    allocator = lib.MemoryPool(1, 8192, 4, 1)
+    reference = weakref.ref(allocator)
+    heaps = receive(lib, allocator)
+    del allocator
+    gc.collect()
+    assert reference() is None
+    assert len(heaps) == 3
