@@ -34,7 +34,7 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: test
-test: venv model test-python test-wheel ## Run every test that needs no privileges: Rust, peer, doc, models, Python
+test: venv model test-python ## Run every test that needs no privileges: Rust, peer, doc, models, Python
 	$(CARGO) test $(CARGO_FLAGS) --workspace --all-targets -- $(TESTS)
 	$(CARGO) test $(CARGO_FLAGS) --workspace --doc -- $(TESTS)
 
