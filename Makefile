@@ -34,7 +34,7 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: test
-test: venv model test-python ## Run every test that needs no privileges: Rust, peer, doc, models, Python
+test: venv model test-python test-wheel ## Run every test that needs no privileges: Rust, peer, doc, models, Python
 	$(CARGO) test $(CARGO_FLAGS) --workspace --all-targets -- $(TESTS)
 	$(CARGO) test $(CARGO_FLAGS) --workspace --doc -- $(TESTS)
 
@@ -56,6 +56,10 @@ wheel: ## Build the wheel to publish: it runs on any Linux with glibc 2.28 (2018
 .PHONY: test-python
 test-python: python ## Run the tests of the Python package
 	$(SPEADWAY_PEER_PYTHON) -m pytest -q -k "$(TESTS)"
+
+.PHONY: test-wheel
+test-wheel: venv ## Install the Python package with pip alone, from a fresh clone and from the sdist
+	@tests/packaging
 
 .PHONY: model
 model: ## Check the lock-free parts under every interleaving (loom)

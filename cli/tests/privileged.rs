@@ -261,6 +261,46 @@ fn a_multicast_interface_may_go_down_and_up() {
     assert_survives("239.255.83.3:7148", &["--interface", DEVICE], &options);
 }
 
+/// Sends for 2 s at 1 Gb/s with the kernel to keep the rate. What is reported, and the log.
+fn send_paced(net: &Net, destination: &str) -> (Value, String) {
+    let arguments =
+        "--rate 1 --kernel-pacing --packet 8972 --no-gso --heap-size 64KiB --max-heaps 16";
+    let output = within(&net.sender, env!("CARGO_BIN_EXE_speadway"))
+        .args(["send", "--seconds", "2", "--json", destination])
+        .args(arguments.split(' '))
+        .output()
+        .expect("the command runs");
+    let log = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{log}");
+    (serde_json::from_slice(&output.stdout).expect("a JSON object"), log)
+}
+
+#[test]
+fn the_kernel_keeps_a_rate_where_it_can() {
+    let net = Net::new();
+    let receiver = format!("{RECEIVER}:7148");
+    let gigabits = |sent: &Value| sent["gigabits_per_second"].as_f64().expect("a rate");
+    for destination in [&receiver, "127.0.0.1:7148"] {
+        let (sent, log) = send_paced(&net, destination);
+        assert_eq!(sent["pacing"], "software", "{sent}");
+        assert!(
+            log.contains("does not pace") && log.contains("the worker keeps the rate"),
+            "{log}"
+        );
+        assert!(gigabits(&sent) < 1.01, "{sent}");
+    }
+    let arguments = ["-n", &net.sender, "qdisc", "replace", "dev", DEVICE, "root", "fq"];
+    let output = Command::new("tc").args(arguments).output();
+    if !output.as_ref().is_ok_and(|output| output.status.success()) {
+        eprintln!("unavailable here, so not tested: the fq queueing discipline ({output:?})");
+        return;
+    }
+    let (sent, log) = send_paced(&net, &receiver);
+    assert_eq!(sent["pacing"], "kernel", "{sent} {log}");
+    // It counts the headers of the network, too: 42 B a packet, 0.5 %.
+    assert!((0.95..1.01).contains(&gigabits(&sent)), "{sent}");
+}
+
 /// A network that loses, repeats and delays packets: every one is accounted for, and every byte that
 /// is there is right.
 #[test]

@@ -1,16 +1,19 @@
 """`Item`: a descriptor with a value."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
 from ._descriptor import Descriptor, Format, Shape
 from ._speadway import pack_bits, unpack_bits
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from ._speadway.recv import RawItem
 
 # One dimension of these is text.
@@ -76,7 +79,7 @@ class Item(Descriptor):
         self._value = value
         self.version += 1
 
-    def set_from_raw(self, raw_item: "RawItem", new_order: str = "=") -> None:
+    def set_from_raw(self, raw_item: RawItem, new_order: str = "=") -> None:
         """Sets the value to the one received.
 
         Parameters
@@ -130,12 +133,13 @@ class Item(Descriptor):
         return elements
 
     def _encode(self, value: npt.NDArray[Any]) -> bytearray:
-        return pack_bits(_plain(self.format), value.reshape(-1).tolist())
+        elements: list[Any] = value.reshape(-1).tolist()
+        return pack_bits(_plain(self.format), elements)
 
     def _to_array(self, value: Any, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
         if len(self.shape) == 1 and isinstance(value, (str, bytes)):
             value = list(_characters(value))
-        array = np.asarray(value, dtype, order=self.order)  # type: ignore[call-overload]
+        array: npt.NDArray[Any] = np.asarray(value, dtype, order=self.order)  # type: ignore[call-overload]
         if not self.compatible_shape(array.shape):
             raise ValueError(f"Value has shape {array.shape}, expected {self.shape}")
         return array
@@ -145,9 +149,14 @@ class Item(Descriptor):
 
     def _is_packed_scalar(self) -> bool:
         """Whether it is a whole number of some bytes that no type of numpy has."""
-        if self.shape or not self._element.hasobject or len(self.format or ()) != 1:
+        format = self.format or ()
+        if self.shape or not self._element.hasobject or len(format) != 1:
             return False
-        return self.format[0][0] != "b" and self.itemsize_bits in (24, 40, 48, 56)
+        (code, bits), *_ = format
+        return code != "b" and bits in (24, 40, 48, 56)
+
+    def _is_signed(self) -> bool:
+        return any(code == "i" for code, _ in self.format or ())
 
     def _scalar_to_buffer(self) -> npt.NDArray[np.uint8]:
         """The last bytes of a number of 8 bytes; of the value itself if it is one.
@@ -155,7 +164,7 @@ class Item(Descriptor):
         What does not fit is cut off without a word, which senders rely on to have timestamps wrap.
         """
         value = self._value
-        if isinstance(value, int) and value < 0 and self.format[0][0] == "i":
+        if isinstance(value, int) and value < 0 and self._is_signed():
             value &= (1 << 64) - 1
         number = self._to_array(value, _SCALAR)
         return number.reshape(1).view(np.uint8)[8 - self.itemsize_bits // 8 :]

@@ -1,13 +1,19 @@
 """What the tests of chunks share: heaps to receive, places for them, and rings of chunks."""
 
 import ctypes
+import functools
 import itertools
 import threading
 import time
 
+import numba
 import numpy as np
+import scipy
 import spead2
+import spead2.numba
+import spead2.recv.numba
 import spead2.send
+from numba import types
 
 #: Payload of a heap in bytes; it carries its number in item `NUMBER`.
 HEAP = 64
@@ -108,9 +114,28 @@ def by_number(data, _size):
         data.heap_offset = data.heap_index * HEAP
 
 
-def config(lib, place=by_number, **options):
+@functools.cache
+def compiled_by_number():
+    """As `by_number`, compiled: it needs no GIL, which the reference's `stop` holds on to."""
+    record = spead2.recv.numba.chunk_place_data
+
+    @numba.cfunc(types.void(types.CPointer(record), types.uintp), nopython=True)
+    def place(pointer, _size):
+        data = numba.carray(pointer, 1)
+        items = numba.carray(spead2.numba.intp_to_voidptr(data[0].items), 2, dtype=np.int64)
+        if items[0] >= 0 and items[1] == HEAP:
+            data[0].chunk_id = items[0] // HEAPS
+            data[0].heap_index = items[0] % HEAPS
+            data[0].heap_offset = items[0] % HEAPS * HEAP
+
+    return scipy.LowLevelCallable(place.ctypes, signature=PLAIN.decode())
+
+
+def config(lib, place=None, **options):
+    """Places heaps by their number, or with a function of Python's."""
     options.setdefault("items", [NUMBER, HEAP_LENGTH])
-    return lib.recv.ChunkStreamConfig(place=placement(place), **options)
+    made = compiled_by_number() if place is None else placement(place)
+    return lib.recv.ChunkStreamConfig(place=made, **options)
 
 
 def chunk(lib, *, heaps=HEAPS, size=HEAP, extra=0, kind=None):

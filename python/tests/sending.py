@@ -62,8 +62,10 @@ def endpoint(bound):
 
 
 def read_all(connection):
-    connection.settimeout(10)
+    """What comes until the end of a connection, which is then closed."""
     parts = []
-    while part := connection.recv(1 << 16):
-        parts.append(part)
+    with connection:
+        connection.settimeout(10)
+        while part := connection.recv(1 << 16):
+            parts.append(part)
     return b"".join(parts)

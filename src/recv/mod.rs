@@ -20,6 +20,7 @@ mod group;
 mod heap_sink;
 mod reader;
 pub mod readers;
+mod rejects;
 #[cfg(all(test, not(speadway_loom)))]
 mod sim;
 mod stats;

@@ -10,6 +10,7 @@ use mio::Token;
 
 use super::engine::{Engine, Sink};
 use super::reader::{Inlet, ReadState, Reader, Watch};
+use super::rejects::Rejects;
 use super::stats::{Counters, StreamStats};
 use super::worker::{Polled, Task, TaskCx, on_worker};
 use crate::chunk::{Cx, Flush, Gate, GateGuard, Group, Laggard, ParkReason};
@@ -219,6 +220,7 @@ pub(crate) struct StreamTask<S: Sink> {
     draining: bool,
     /// What the kernel dropped for readers that have ended.
     past_drops: u64,
+    rejects: Rejects,
     /// Why the last source to fail did.
     failure: Option<String>,
 }
@@ -264,6 +266,7 @@ impl<S: Sink> StreamTask<S> {
             stuck: false,
             draining: false,
             past_drops: 0,
+            rejects: Rejects::default(),
             failure: None,
         }
     }
@@ -396,6 +399,7 @@ impl<S: Sink> StreamTask<S> {
             engine.counters().batches.add(1);
             engine.counters().max_batch.raise(packets);
             engine.sink().end_batch();
+            self.rejects.log(engine.counters(), cx.now);
         }
         state
     }

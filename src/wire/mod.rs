@@ -52,5 +52,6 @@ pub use flavour::{BugCompat, BugCompatError, Flavour, FlavourError};
 pub use framing::{Framing, frame};
 pub use item_type::{ByteOrder, Element, ItemType, NumpyHeaderError, NumpyType};
 pub use packet::{Items, Packet, Pointers};
+pub(crate) use plan::{Division, HeapShape};
 pub use plan::{EncodeError, HeapPlan, MIN_PACKET_SIZE};
 pub use pointer::{ItemPointer, PointerError};

@@ -59,8 +59,13 @@ pub(crate) fn run(command: &mut Command) {
 
 /// Has the peer receive; one case and one answer a line, as `receive.py` says.
 pub(crate) fn receive(cases: &str) -> String {
+    ask("receive.py", cases)
+}
+
+/// Has a script of the peer answer cases, one a line, with a line each.
+pub(crate) fn ask(script: &str, cases: &str) -> String {
     let mut child = Command::new(python())
-        .arg(root().join("tests/peer/receive.py"))
+        .arg(root().join("tests/peer").join(script))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()

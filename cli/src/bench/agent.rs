@@ -5,7 +5,7 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
@@ -18,6 +18,9 @@ use crate::units;
 /// A trial is never longer than this, whatever a master says: an hour.
 const LONGEST_TRIAL: Duration = Duration::from_secs(3600);
 
+/// How often an agent that serves once looks for a master.
+const LOOK: Duration = Duration::from_millis(10);
+
 /// Receive what a master sends, and count what arrives.
 ///
 /// It serves one master after the other until it is ended. What to receive, and where, the masters
@@ -27,7 +30,7 @@ pub(crate) struct Options {
     /// Where masters reach it over TCP: [HOST]:PORT or PORT
     #[arg(value_name = "ADDRESS")]
     address: HostPort,
-    /// End with the first master's session
+    /// End with the first master's session, or after a minute without one
     #[arg(long)]
     once: bool,
     /// Memory for chunks that masters may ask for, in bytes
@@ -54,10 +57,12 @@ pub(super) fn run(options: &Options) -> Result<bool> {
             refuse(stream);
             continue;
         }
-        let (busy, max_memory) = (Arc::clone(&busy), options.max_memory);
-        thread::spawn(move || {
-            report(serve(stream, max_memory, Some(Free(busy))));
-        });
+        let (free, max_memory) = (Free(Arc::clone(&busy)), options.max_memory);
+        let serving = move || report(serve(stream, max_memory, Some(free)));
+        // Without a thread the connection is closed, and the agent free again.
+        if let Err(error) = thread::Builder::new().spawn(serving) {
+            log::warn!("cannot serve a master: {error}");
+        }
     }
     Ok(true)
 }
@@ -71,10 +76,22 @@ impl Drop for Free {
     }
 }
 
-/// Serves until somebody was a master.
+/// Serves until somebody was a master. Whoever started this agent may be gone.
 fn serve_once(listener: &TcpListener, max_memory: usize) -> Result<bool> {
+    let deadline = Instant::now() + PATIENCE;
+    listener.set_nonblocking(true)?;
     loop {
-        let (stream, _) = listener.accept()?;
+        let stream = match listener.accept() {
+            Ok((stream, _)) => stream,
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error.into()),
+            Err(_) if Instant::now() > deadline => bail!("no master came"),
+            Err(_) => {
+                thread::sleep(LOOK);
+                continue;
+            }
+        };
+        // Some systems have it inherit that.
+        stream.set_nonblocking(false)?;
         match serve(stream, max_memory, None) {
             Ok(Served::Master) => return Ok(true),
             Ok(Served::Nobody) => {}

@@ -21,6 +21,9 @@ const DEFAULT_INTERVAL: f64 = 0.02;
 /// A sender below this part of the rate asked for does not keep it.
 const KEEPS_UP: f64 = 0.98;
 
+/// A sender that is late so many times in a row cannot make the trials that would tell.
+const LATE_IN_A_ROW: usize = 20;
+
 /// Something that can be asked to carry data at a rate.
 pub(super) trait Channel {
     /// Makes one trial, at `rate` Gb/s or as fast as the sender can.
@@ -216,10 +219,15 @@ impl<C: Channel> Campaign<'_, C> {
         for trial in self.trials.iter().filter(|trial| trial.phase == Phase::FullSpeed) {
             search.observe(trial.rate, trial.is_clean());
         }
+        let mut late = 0;
         for _ in 0..settings.max_trials {
             let trial = self.trial(Phase::Search, Some(search.next_rate()))?;
             // The rate that was sent, not the one asked for: a sender may be late.
             search.observe(trial.rate, trial.is_clean());
+            late = if trial.is_late() { late + 1 } else { 0 };
+            if late == LATE_IN_A_ROW {
+                return Ok(false);
+            }
             let Estimate { low, high, .. } = search.estimate();
             if high - low <= interval * 1.001 {
                 return Ok(true);

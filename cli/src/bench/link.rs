@@ -98,7 +98,7 @@ impl Channel for Link<'_> {
         let cpu = cpu_time();
         let bytes_per_second = rate.map(|rate| rate * 1e9 / 8.0);
         let sent = self.sender.send(bytes_per_second, self.seconds, self.next)?;
-        let cpu = cpu_time() - cpu;
+        let cpu = cpu_time().saturating_sub(cpu);
         self.advance(&sent);
         let mut received = Vec::new();
         for (at, party) in self.parties.iter_mut().enumerate() {

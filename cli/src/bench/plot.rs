@@ -34,8 +34,9 @@ pub(super) fn draw(results: &Results) -> Result<String> {
 fn paint(results: &Results, svg: &mut String) -> Result<(), Box<dyn std::error::Error>> {
     let root = SVGBackend::with_string(svg, SIZE).into_drawing_area();
     root.fill(&WHITE)?;
-    let mut chart = ChartBuilder::on(&root)
-        .caption(&results.workload, ("sans-serif", 17))
+    let below = root.titled(&results.workload, ("sans-serif", 18))?;
+    let mut chart = ChartBuilder::on(&below)
+        .caption(results.receivers(), ("sans-serif", 14))
         .margin(14)
         .x_label_area_size(42)
         .y_label_area_size(56)

@@ -22,6 +22,12 @@ use crate::units::Bytes;
 /// Streams that one agent takes: more than any host has cores.
 const MAX_STREAMS: usize = 1024;
 
+/// Chunks of a stream: what memory does not limit, as chunks may be small, has to have a limit too.
+const MAX_CHUNKS: usize = 1 << 16;
+
+/// The largest packet: what UDP can carry.
+const MAX_PACKET: usize = 1 << 16;
+
 /// Finished chunks that may wait to be looked at.
 const RING: usize = 2;
 
@@ -102,7 +108,8 @@ impl Receiver {
                 .ring(&lane.pool, &ring, RingPolicy::default())
                 .reader(reader)
                 .start(&lane.worker)?;
-            Ok((stream, thread::spawn(move || consume(&ring))))
+            let consumer = thread::Builder::new().spawn(move || consume(&ring));
+            Ok((stream, consumer.context("cannot start a thread that takes chunks")?))
         });
         Ok(Running { streams: streams.collect::<Result<_>>()?, cpu })
     }
@@ -122,7 +129,7 @@ impl Running {
             bail!("there are {} streams, not {}", self.streams.len(), heaps.len());
         }
         self.settle(heaps);
-        let cpu = cpu_time() - self.cpu;
+        let cpu = cpu_time().saturating_sub(self.cpu);
         let mut streams = Vec::new();
         for (stream, consumer) in self.streams {
             stream.finish();
@@ -197,6 +204,13 @@ fn check(receiving: &Receiving, max_memory: usize) -> Result<()> {
              to be there",
             receiving.chunks,
             receiving.window
+        );
+    }
+    if receiving.chunks > MAX_CHUNKS || receiving.packet > MAX_PACKET {
+        bail!(
+            "--chunks {} and --packet {}: at most {MAX_CHUNKS} and {MAX_PACKET} are possible",
+            receiving.chunks,
+            receiving.packet
         );
     }
     let chunk = layout(receiving, 0)?.chunk_size();

@@ -31,6 +31,8 @@ pub(super) struct Row {
     /// CPU seconds per GB of payload, where the rate was held.
     receiver_cpu: Option<f64>,
     sender_cpu: Option<f64>,
+    /// What to know of the numbers.
+    notes: Vec<String>,
     #[serde(flatten)]
     pub(super) outcome: Outcome,
 }
@@ -49,7 +51,7 @@ impl Row {
         };
         let receiver_cpu = cost(|trial| trial.receiver_cpu);
         let sender_cpu = cost(|trial| trial.sender_cpu);
-        Self { packet, receiver_cpu, sender_cpu, outcome }
+        Self { packet, receiver_cpu, sender_cpu, notes: outcome.notes(), outcome }
     }
 
     fn cells(&self) -> [String; 8] {
@@ -68,10 +70,12 @@ impl Row {
             self.outcome.trials.len().to_string(),
         ]
     }
+}
 
+impl Outcome {
     /// What there is to say if the sender was often slower than asked.
     fn lateness(&self) -> Option<String> {
-        let asked = self.outcome.trials.iter().filter(|trial| trial.asked.is_some());
+        let asked = self.trials.iter().filter(|trial| trial.asked.is_some());
         let (all, late) = (asked.clone().count(), asked.filter(|trial| trial.is_late()).count());
         (late * 10 > all).then(|| {
             format!(
@@ -81,16 +85,16 @@ impl Row {
         })
     }
 
-    fn notes(&self) -> impl Iterator<Item = String> {
-        let packet = self.packet;
-        let limit = match self.outcome.limit {
+    /// What to know of the numbers.
+    fn notes(&self) -> Vec<String> {
+        let limit = match self.limit {
             Limit::Receiver => None,
             Limit::Sender => Some(
                 "limited by the sender: the receiver lost nothing at the most that it sends"
                     .to_owned(),
             ),
             Limit::High => Some("held at --high; the limit lies above".to_owned()),
-            Limit::Low => Some(match self.outcome.first_fault() {
+            Limit::Low => Some(match self.first_fault() {
                 Some(fault) => format!("loses at every rate tried; for one, {fault}"),
                 None => "loses at every rate tried".to_owned(),
             }),
@@ -98,22 +102,17 @@ impl Row {
                 Some("not as exact as asked for: allow more --max-trials, or --seconds".to_owned())
             }
         };
-        let lapse = self.outcome.critical.map_or(0.0, |critical| critical.lapse);
-        let unsteady = (lapse > UNSTEADY && self.outcome.limit != Limit::Low).then(|| {
+        let lapse = self.critical.map_or(0.0, |critical| critical.lapse);
+        let unsteady = (lapse > UNSTEADY && self.limit != Limit::Low).then(|| {
             format!(
                 "about {:.0} % of trials lose something whatever the rate: something else disturbs \
                  this host; `speadway doctor` may know what",
                 lapse * 100.0
             )
         });
-        [limit, unsteady, self.lateness()]
-            .into_iter()
-            .flatten()
-            .map(move |note| format!("{packet} B: {note}"))
+        [limit, unsteady, self.lateness()].into_iter().flatten().collect()
     }
-}
 
-impl Outcome {
     /// What went wrong where the rate was lowest.
     fn first_fault(&self) -> Option<&str> {
         let lossy = self.trials.iter().filter(|trial| !trial.is_clean());
@@ -154,6 +153,12 @@ impl Results {
         }
     }
 
+    /// The receiving hosts, in words.
+    pub(super) fn receivers(&self) -> String {
+        let hosts: Vec<String> = self.agents.iter().map(describe).collect();
+        format!("received on {}", hosts.join("; "))
+    }
+
     /// Writes it for people.
     pub(super) fn write(&self, out: &mut impl Write) -> io::Result<()> {
         writeln!(out, "{}", self.workload)?;
@@ -171,8 +176,11 @@ impl Results {
         let mut lines = vec![heads.map(str::to_owned), units.map(str::to_owned)];
         lines.extend(self.rows.iter().map(Row::cells));
         write_aligned(out, &lines)?;
-        let notes: Vec<String> =
-            self.notes.iter().cloned().chain(self.rows.iter().flat_map(Row::notes)).collect();
+        let of_rows = self
+            .rows
+            .iter()
+            .flat_map(|row| row.notes.iter().map(|note| format!("{} B: {note}", row.packet)));
+        let notes: Vec<String> = self.notes.iter().cloned().chain(of_rows).collect();
         if !notes.is_empty() {
             writeln!(out)?;
         }

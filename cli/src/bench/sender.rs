@@ -90,11 +90,15 @@ impl Sender {
         let share = rate.map(|rate| rate / self.lanes.len() as f64);
         let list = self.list(share);
         thread::scope(|scope| {
-            let send = |lane| scope.spawn(|| Lane::send(lane, &list, time, first));
+            let send = |lane| {
+                let sending = || Lane::send(lane, &list, time, first);
+                thread::Builder::new().spawn_scoped(scope, sending)
+            };
             let lanes: Vec<_> = self.lanes.iter_mut().map(send).collect();
-            let joined = lanes
-                .into_iter()
-                .map(|lane| lane.join().map_err(|_| anyhow!("a sending thread panicked"))?);
+            let joined = lanes.into_iter().map(|lane| {
+                let lane = lane.context("cannot start a sending thread; use fewer streams")?;
+                lane.join().map_err(|_| anyhow!("a sending thread panicked"))?
+            });
             joined.collect()
         })
     }

@@ -5,7 +5,7 @@ from collections import deque
 from typing import Any
 
 from .. import Empty, Stopped
-from . import Heap, IncompleteHeap
+from . import Heap
 from . import Stream as _Stream
 from ._chunk_asyncio import ChunkRingbuffer
 
@@ -25,7 +25,7 @@ class Stream(_Stream):
         # be one. It stays first until it has one, gives up, or is cancelled.
         self._waiting: deque[asyncio.Future[None]] = deque()
 
-    async def get(self) -> Heap | IncompleteHeap:  # type: ignore[override]
+    async def get(self) -> Heap | Any:
         """The next heap: waits for it. `Stopped` at the end of the stream."""
         # Others have their turn even while there is always a heap.
         await asyncio.sleep(0)
@@ -36,7 +36,7 @@ class Stream(_Stream):
                 pass
         return await self._wait()
 
-    async def _wait(self) -> Heap | IncompleteHeap:
+    async def _wait(self) -> Heap | Any:
         loop = asyncio.get_running_loop()
         turn = loop.create_future()
         self._waiting.append(turn)
@@ -71,7 +71,7 @@ class Stream(_Stream):
     def __aiter__(self) -> "Stream":
         return self
 
-    async def __anext__(self) -> Heap | IncompleteHeap:
+    async def __anext__(self) -> Heap | Any:
         try:
             return await self.get()
         except Stopped:

@@ -3,7 +3,7 @@
 import asyncio
 import socket
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from .. import ThreadPool
 from .._speadway.send import (
@@ -21,7 +21,14 @@ from .._speadway.send import (
 __all__ = ["InprocStream", "TcpStream", "UdpStream"]
 
 
-class _Futures(AsyncStream):
+if TYPE_CHECKING:
+    _Native = AsyncStream
+else:
+    # Joined with a native class that is one: Python must not lay out another.
+    _Native = object
+
+
+class _Futures(_Native):
     """What asyncio's streams have in common."""
 
     _watching: asyncio.AbstractEventLoop | None = None
@@ -35,7 +42,7 @@ class _Futures(AsyncStream):
         is raised when the future is awaited: BlockingIOError if the queue is full, OSError for what
         the system refuses. Cancelling the future does not take the heap back.
         """
-        loop = asyncio.get_running_loop()
+        loop = asyncio.get_event_loop()
         future = loop.create_future()
         self._queue_heap(future, heap, cnt, substream_index, rate)
         if self._watching is not loop:
@@ -46,7 +53,7 @@ class _Futures(AsyncStream):
         self, heaps: HeapReferenceList | Sequence[HeapReference], mode: GroupMode
     ) -> asyncio.Future[int]:
         """Queue a list of heaps, all or none of them. The result is the bytes of all packets."""
-        loop = asyncio.get_running_loop()
+        loop = asyncio.get_event_loop()
         future = loop.create_future()
         self._queue_heaps(future, heaps, mode)
         if self._watching is not loop:

@@ -291,7 +291,7 @@ class SenderOptions(SharedOptions):
 
 def _parse_rate_method(name: str) -> send.RateMethod:
     try:
-        return cast(send.RateMethod, send.RateMethod.__members__[name.upper()])
+        return send.RateMethod.__members__[name.upper()]
     except KeyError:
         methods = ", ".join(send.RateMethod.__members__)
         raise argparse.ArgumentTypeError(f"{name!r} is none of {methods}") from None

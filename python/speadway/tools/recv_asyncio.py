@@ -4,7 +4,7 @@ import argparse
 import asyncio
 import logging
 import signal
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 from .. import Item, ItemGroup
 from .. import recv as _recv
@@ -98,7 +98,7 @@ def _show_descriptors(heap: _recv.Heap) -> None:
         print(f"      shape:       {descriptor.shape}", flush=True)
 
 
-def _show_items(items: Sequence[Item], values: bool) -> None:
+def _show_items(items: Iterable[Item], values: bool) -> None:
     for item in items:
         print(f"{item.name} = {item.value}" if values else item.name, flush=True)
 

@@ -134,8 +134,8 @@ impl Make {
             return Ok(Self::Slowly);
         }
         let bits: usize = item.getattr(intern!(py, "itemsize_bits"))?.extract()?;
-        let field = item.getattr(intern!(py, "format"))?.get_item(0)?.get_item(0)?;
-        Ok(Self::Integer(bits / 8, field.eq(intern!(py, "i"))?))
+        let signed = item.call_method0(intern!(py, "_is_signed"))?.is_truthy()?;
+        Ok(Self::Integer(bits / 8, signed))
     }
 }
 

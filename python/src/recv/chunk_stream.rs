@@ -128,11 +128,12 @@ impl ChunkRingStream {
         if slf.get().pair.get().is_ok() {
             return Ok(()); // a second call: the first stream stays
         }
-        let settings = StreamConfig::given(slf.py(), config)?;
+        let mut settings = StreamConfig::given(slf.py(), config)?;
         let chunks = required(chunk_stream_config, "chunk_stream_config")?.get().settings()?;
         let data = required(data_ringbuffer, "data_ringbuffer")?;
         let pair = RingPair::new(data, required(free_ringbuffer, "free_ringbuffer")?)?;
         let stats = StatSource::chunks(settings.stats.clone());
+        settings.stats = stats.list();
         let builder = match chunks.placing(stats.custom())? {
             Placing::Layout(layout) => Stream::chunks(layout),
             Placing::Function(function) => Stream::chunks(function),

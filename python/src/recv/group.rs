@@ -200,10 +200,11 @@ impl ChunkStreamRingGroup {
         chunk_stream_config: &Bound<'_, ChunkStreamConfig>,
     ) -> PyResult<Py<ChunkStreamGroupMember>> {
         let (py, inner) = (slf.py(), slf.get().inner.get()?);
-        let settings = config.get().settings(py)?;
+        let mut settings = config.get().settings(py)?;
         let chunks = chunk_stream_config.get().settings()?;
         refuse_what_is_the_groups(&chunks)?;
         let stats = StatSource::chunks(settings.stats.clone());
+        settings.stats = stats.list();
         let member = match chunks.placing(stats.custom())? {
             Placing::Layout(layout) => Member::new(layout),
             // SAFETY: that no two members are placed on the same bytes is what the documentation of

@@ -70,6 +70,11 @@ impl StatSource {
         Self { list, custom: Arc::new(CustomStats::new(configured)) }
     }
 
+    /// All that are shown, which is what the stream's configuration says.
+    pub(crate) fn list(&self) -> StatList {
+        self.list.clone()
+    }
+
     /// The user's part.
     pub(crate) fn custom(&self) -> &Arc<CustomStats> {
         &self.custom

@@ -20,17 +20,16 @@ use crate::waiting::{Late, wait};
 
 /// The native half of asyncio's streams: futures are completed by `process_callbacks`, which is to
 /// be called when `fd` is readable.
-#[pyclass(module = "speadway.send", extends = Stream, subclass, weakref, frozen)]
+#[pyclass(module = "speadway.send", extends = Stream, subclass, frozen)]
 #[derive(Default)]
 pub(crate) struct AsyncStream {
-    inner: Late<Inner>,
+    inner: Late<Arc<Inner>>,
 }
 
 struct Inner {
     /// What was queued and is not processed yet, oldest first.
     pending: Mutex<VecDeque<Pending>>,
     results: Arc<Results>,
-    readable: PipeReader,
 }
 
 /// A future, and the heaps that it is about. They are held here as well as by the stream, so that
@@ -47,6 +46,9 @@ struct Results {
     arrived: Mutex<Vec<Result<u64, SendError>>>,
     /// Has one byte in it while there are some: that is one system call for many heaps.
     writable: PipeWriter,
+    /// Here as well, so that it is still open when a stream that nobody holds any more sends what
+    /// is left.
+    readable: PipeReader,
 }
 
 impl Results {
@@ -64,10 +66,10 @@ impl Results {
         }
     }
 
-    fn take(&self, mut readable: &PipeReader) -> io::Result<Vec<Result<u64, SendError>>> {
+    fn take(&self) -> io::Result<Vec<Result<u64, SendError>>> {
         let mut arrived = self.lock();
         if !arrived.is_empty() {
-            readable.read_exact(&mut [0])?;
+            (&self.readable).read_exact(&mut [0])?;
         }
         Ok(std::mem::take(&mut *arrived))
     }
@@ -79,11 +81,14 @@ impl AsyncStream {
         PyClassInitializer::from(Stream::default()).add_subclass(Self::default())
     }
 
-    /// To be called from `__init__` of the class that knows the transport.
-    pub(super) fn start(&self) -> PyResult<()> {
+    /// To be called from `__init__` of the class that knows the transport, which is to tell the
+    /// garbage collector of the futures.
+    pub(super) fn start(&self, collected: &Collected) -> PyResult<()> {
         let (readable, writable) = io::pipe().map_err(PyOSError::new_err)?;
-        let results = Arc::new(Results { arrived: Mutex::default(), writable });
-        self.inner.init(Inner { pending: Mutex::default(), results, readable });
+        let results = Arc::new(Results { arrived: Mutex::default(), writable, readable });
+        let inner = Arc::new(Inner { pending: Mutex::default(), results });
+        collected.0.init(Arc::clone(&inner));
+        self.inner.init(inner);
         Ok(())
     }
 }
@@ -93,7 +98,7 @@ impl AsyncStream {
     /// Readable when there is something for `process_callbacks`.
     #[getter]
     fn fd(&self) -> PyResult<i32> {
-        Ok(self.inner.get()?.readable.as_raw_fd())
+        Ok(self.inner.get()?.results.readable.as_raw_fd())
     }
 
     /// Queues a heap; `future` gets the bytes of its packets, or what went wrong.
@@ -133,18 +138,19 @@ impl AsyncStream {
     /// Waits until all that was queued so far has been sent or has failed. Futures are completed
     /// later, by the event loop.
     fn flush(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let running = slf.as_super().get().running()?;
+        let stream = slf.as_super().get();
+        let running = stream.running()?;
         let heaps = running.queued();
         wait(slf.py(), |timeout| match running.wait_for(heaps, timeout) {
             true => Some(Ok(())),
-            false => running.check_process().err().map(Err),
+            false => stream.check_process().err().map(Err),
         })?
     }
 
     /// Completes the futures of what is done. Says whether more is on its way.
     fn process_callbacks(&self, py: Python<'_>) -> PyResult<bool> {
         let inner = self.inner.get()?;
-        let results = inner.results.take(&inner.readable)?;
+        let results = inner.results.take()?;
         let done = {
             let mut pending = inner.lock();
             let count = results.len().min(pending.len());
@@ -156,24 +162,6 @@ impl AsyncStream {
             flushes.iter().for_each(|flush| resolve(flush.bind(py), || Ok(py.None())));
         }
         Ok(!inner.lock().is_empty())
-    }
-
-    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
-        // Nobody waits for anything with this lock held, but the collector cannot wait at all.
-        let Ok(inner) = self.inner.get() else { return Ok(()) };
-        let Ok(pending) = inner.pending.try_lock() else { return Ok(()) };
-        for Pending { future, flushes, .. } in &*pending {
-            visit.call(future)?;
-            flushes.iter().try_for_each(|flush| visit.call(flush))?;
-        }
-        Ok(())
-    }
-
-    fn __clear__(&self) {
-        let Ok(inner) = self.inner.get() else { return };
-        // What is dropped may run code, so not with the lock held.
-        let forgotten = std::mem::take(&mut *inner.lock());
-        drop(forgotten);
     }
 }
 
@@ -198,6 +186,32 @@ impl AsyncStream {
             complete(future.bind(py), Err(error));
         }
         Ok(())
+    }
+}
+
+/// What the garbage collector is to know of an asynchronous stream. It is the most derived native
+/// class that has to implement `__traverse__`: with PyO3 0.30 one between two that do not may never
+/// return, as the compiler makes one function of those two.
+#[derive(Default)]
+pub(super) struct Collected(Late<Arc<Inner>>);
+
+impl Collected {
+    pub(super) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        // Nobody waits for anything with this lock held, but the collector cannot wait at all.
+        let Ok(inner) = self.0.get() else { return Ok(()) };
+        let Ok(pending) = inner.pending.try_lock() else { return Ok(()) };
+        for Pending { future, flushes, .. } in &*pending {
+            visit.call(future)?;
+            flushes.iter().try_for_each(|flush| visit.call(flush))?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn clear(&self) {
+        let Ok(inner) = self.0.get() else { return };
+        // What is dropped may run code, so not with the lock held.
+        let forgotten = std::mem::take(&mut *inner.lock());
+        drop(forgotten);
     }
 }
 

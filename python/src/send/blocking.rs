@@ -16,7 +16,7 @@ use crate::errors::OrRaise;
 use crate::waiting::wait;
 
 /// A stream whose methods wait until the heaps have been sent.
-#[pyclass(module = "speadway.send", extends = Stream, subclass, weakref, frozen)]
+#[pyclass(module = "speadway.send", extends = Stream, subclass, frozen)]
 #[derive(Default)]
 pub(crate) struct SyncStream;
 
@@ -70,13 +70,14 @@ impl SyncStream {
 /// Sends heaps and waits. They are held here as well, so that it is this thread, which has the
 /// GIL, that lets go of their memory.
 fn send(stream: &Bound<'_, Stream>, work: Work) -> PyResult<u64> {
-    let running = stream.get().running()?;
+    let (py, stream) = (stream.py(), stream.get());
+    let running = stream.running()?;
     let outcome = Arc::new(Outcome::new());
     let arrives = Arc::clone(&outcome);
     running.queue(&work, move |result| arrives.fill(result), || {}).or_raise()?;
-    let result = wait(stream.py(), |timeout| match outcome.take_within(timeout) {
+    let result = wait(py, |timeout| match outcome.take_within(timeout) {
         Some(result) => Some(Ok(result)),
-        None => running.check_process().err().map(Err),
+        None => stream.check_process().err().map(Err),
     })?;
     result?.or_raise()
 }

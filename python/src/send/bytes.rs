@@ -12,7 +12,7 @@ use crate::waiting::Late;
 
 /// Sends heaps into memory: packets one after the other, which a receiver's `add_buffer_reader`
 /// takes.
-#[pyclass(module = "speadway.send", extends = SyncStream, subclass, weakref, frozen)]
+#[pyclass(module = "speadway.send", extends = SyncStream, subclass, frozen)]
 pub(crate) struct BytesStream {
     received: Late<Received>,
 }

@@ -11,7 +11,7 @@ use speadway::send::{
 };
 
 use super::enums::RateMethod;
-use crate::args::Int;
+use crate::args::{Int, set_keywords};
 
 /// How a stream sends. All options are given by keyword, and are attributes that can be set; a
 /// stream keeps a copy of what they were when it was made.
@@ -28,17 +28,6 @@ use crate::args::Int;
 pub(crate) struct StreamConfig {
     options: Mutex<Options>,
 }
-
-/// The attributes that may be given when a configuration is made; setting the last is refused.
-const OPTIONS: [&str; 7] = [
-    "max_packet_size",
-    "rate",
-    "burst_size",
-    "max_heaps",
-    "burst_rate_ratio",
-    "rate_method",
-    "burst_rate",
-];
 
 /// What a `StreamConfig` holds.
 #[derive(Clone, Copy)]
@@ -105,7 +94,7 @@ impl StreamConfig {
 
     #[classattr]
     #[pyo3(name = "DEFAULT_RATE_METHOD")]
-    fn default_rate_method(py: Python<'_>) -> PyResult<Py<PyAny>> {
+    fn default_rate_method(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
         RateMethod::AUTO.to_python(py)
     }
 
@@ -124,15 +113,7 @@ impl StreamConfig {
         if !args.is_empty() {
             return Err(PyTypeError::new_err("options of a StreamConfig are given by keyword"));
         }
-        for (name, value) in kwargs.into_iter().flatten() {
-            let name = name.extract::<String>()?;
-            if !OPTIONS.contains(&&*name) {
-                let message = format!("StreamConfig() got an unexpected keyword argument '{name}'");
-                return Err(PyTypeError::new_err(message));
-            }
-            slf.setattr(&*name, value)?;
-        }
-        Ok(())
+        set_keywords(slf, kwargs)
     }
 
     /// The largest packet in bytes.
@@ -213,7 +194,7 @@ impl StreamConfig {
 
     /// Who keeps the rate.
     #[getter]
-    fn rate_method(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+    fn rate_method<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         self.get().rate_method.to_python(py)
     }
 

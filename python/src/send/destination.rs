@@ -1,12 +1,13 @@
 //! Where heaps are sent: host names and ports as Python has them, and their addresses.
 
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr};
 
 use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PySequence, PyString};
 
 use crate::args::Int;
+use crate::sockets;
 
 /// A sequence of pairs of host and port.
 pub(super) struct Endpoints(Vec<(String, u16)>);
@@ -69,30 +70,32 @@ pub(super) fn resolve_interface(host: &str) -> PyResult<IpAddr> {
     Ok(resolve(host, 0)?.ip())
 }
 
-fn resolve(host: &str, port: u16) -> PyResult<SocketAddr> {
-    let name = if host.is_empty() { "localhost" } else { host };
-    let not_found = |why: String| PyRuntimeError::new_err(format!("Host not found: {name:?}{why}"));
-    let mut found =
-        (name, port).to_socket_addrs().map_err(|error| not_found(format!(" ({error})")))?;
-    found.next().ok_or_else(|| not_found(String::new()))
+/// The address to send from to `destination`, on the interface that has it. Called without the GIL.
+pub(super) fn source(interface: &str, destination: SocketAddr) -> PyResult<SocketAddr> {
+    let address = resolve_interface(interface)?;
+    if address.is_ipv4() != destination.is_ipv4() {
+        return Err(PyRuntimeError::new_err(format!(
+            "cannot send to {destination} from {address}, which is of another family"
+        )));
+    }
+    Ok(SocketAddr::new(address, 0))
 }
 
-/// An error unless there are destinations, all of one address family.
-pub(super) fn check_family(
-    destinations: &[SocketAddr],
-    socket: Option<SocketAddr>,
-) -> PyResult<()> {
-    let Some(first) = socket.as_ref().or(destinations.first()) else {
+fn resolve(host: &str, port: u16) -> PyResult<SocketAddr> {
+    sockets::resolve(if host.is_empty() { "localhost" } else { host }, port)
+}
+
+/// An error unless there are destinations, all of one address family, which is that of `local` if
+/// there is a socket already.
+pub(super) fn check_family(destinations: &[SocketAddr], local: Option<SocketAddr>) -> PyResult<()> {
+    let Some(&first) = destinations.first() else {
         return Err(PyValueError::new_err("Endpoint list must be non-empty"));
     };
-    if destinations.is_empty() {
-        return check_family(destinations, None);
-    }
-    match destinations.iter().find(|other| other.is_ipv4() != first.is_ipv4()) {
+    let of = local.unwrap_or(first);
+    match destinations.iter().find(|other| other.is_ipv4() != of.is_ipv4()) {
         None => Ok(()),
         Some(other) => Err(PyValueError::new_err(format!(
-            "Endpoint does not match protocol of the socket: {other} and {first} are of different \
-             families"
+            "Endpoint does not match protocol of the socket: {other} is of another family than {of}"
         ))),
     }
 }

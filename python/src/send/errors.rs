@@ -30,7 +30,7 @@ impl IntoPyErr for SendError {
 
 /// The system's number for what a transport said.
 fn number(error: &io::Error) -> i32 {
-    error.raw_os_error().unwrap_or(match error.kind() {
+    error.raw_os_error().unwrap_or_else(|| match error.kind() {
         // The library's in-process queue was stopped; the system's own error would have a number.
         io::ErrorKind::BrokenPipe => libc::ECANCELED,
         io::ErrorKind::WriteZero => libc::EPIPE,

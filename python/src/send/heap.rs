@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::exceptions::PyValueError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use speadway::item::Bytes;
@@ -11,7 +11,7 @@ use speadway::send::Heap as Core;
 use speadway::wire::{self, ctrl, ids};
 
 use super::descriptor;
-use crate::args::{Int, Maybe};
+use crate::args::{Int, Maybe, Truth};
 use crate::buffers::HeldBytes;
 use crate::errors::OrRaise;
 use crate::flavour::Flavour;
@@ -92,9 +92,8 @@ impl Heap {
     }
 
     #[setter]
-    fn set_repeat_pointers(&self, repeat: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
-        let repeat = repeat.map_or(Ok(false), truth)?;
-        self.change(|core| core.set_repeat_pointers(repeat))
+    fn set_repeat_pointers(&self, repeat: Truth) -> PyResult<()> {
+        self.change(|core| core.set_repeat_pointers(repeat.0))
     }
 
     /// Adds an item: something with an `id`, with `to_buffer()`, which gives memory that is
@@ -104,7 +103,8 @@ impl Heap {
         let py = item.py();
         let id = item_id(&item.getattr(intern!(py, "id"))?)?;
         let buffer = item.call_method0(intern!(py, "to_buffer"))?;
-        let allow_immediate = truth(&item.call_method0(intern!(py, "allow_immediate"))?)?;
+        let Truth(allow_immediate) =
+            item.call_method0(intern!(py, "allow_immediate"))?.extract()?;
         let bytes = Bytes::Shared(Arc::new(HeldBytes::readable(&buffer)?));
         let added = self.change(|core| {
             if allow_immediate { core.add_live(id, bytes) } else { core.add_item(id, bytes) }
@@ -146,14 +146,4 @@ fn item_id(object: &Bound<'_, PyAny>) -> PyResult<u64> {
         let least = ids::PAYLOAD_LENGTH + 1;
         PyValueError::new_err(format!("Item ID out of range: {id}, the least is {least}"))
     })
-}
-
-/// What counts as true or false: booleans, numbers and `None`, but not just any object.
-fn truth(object: &Bound<'_, PyAny>) -> PyResult<bool> {
-    let py = object.py();
-    if !object.is_none() && !object.hasattr(intern!(py, "__bool__"))? {
-        let kind = object.get_type();
-        return Err(PyTypeError::new_err(format!("a boolean is needed, not {kind}")));
-    }
-    object.is_truthy()
 }

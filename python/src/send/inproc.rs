@@ -3,9 +3,10 @@
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PySequence};
+use pyo3::{PyTraverseError, PyVisit};
 use speadway::send::transport::InprocTransport;
 
-use super::asynchronous::AsyncStream;
+use super::asynchronous::{AsyncStream, Collected};
 use super::blocking::SyncStream;
 use super::config::StreamConfig;
 use super::stream::Stream;
@@ -54,7 +55,7 @@ impl Queues {
 }
 
 /// Sends heaps to queues in this process, each of which is a substream.
-#[pyclass(module = "speadway.send", extends = SyncStream, subclass, weakref, frozen)]
+#[pyclass(module = "speadway.send", extends = SyncStream, subclass, frozen)]
 pub(crate) struct InprocStream {
     queues: Late<Queues>,
 }
@@ -90,9 +91,11 @@ impl InprocStream {
 }
 
 /// The native half of `speadway.send.asyncio.InprocStream`.
-#[pyclass(module = "speadway.send", extends = AsyncStream, subclass, weakref, frozen)]
+#[pyclass(module = "speadway.send", extends = AsyncStream, subclass, frozen)]
+#[derive(Default)]
 pub(crate) struct InprocStreamAsyncio {
     queues: Late<Queues>,
+    collected: Collected,
 }
 
 #[pymethods]
@@ -103,7 +106,7 @@ impl InprocStreamAsyncio {
         _args: &Bound<'_, PyAny>,
         _kwargs: Option<&Bound<'_, PyAny>>,
     ) -> PyClassInitializer<Self> {
-        AsyncStream::unstarted().add_subclass(Self { queues: Late::default() })
+        AsyncStream::unstarted().add_subclass(Self::default())
     }
 
     #[pyo3(signature = (thread_pool, queues, config = Maybe::LeftOut))]
@@ -115,7 +118,7 @@ impl InprocStreamAsyncio {
     ) -> PyResult<()> {
         let stream = slf.as_super();
         queues.start(stream.as_super(), thread_pool, config)?;
-        stream.get().start()?;
+        stream.get().start(&slf.get().collected)?;
         slf.get().queues.init(queues);
         Ok(())
     }
@@ -124,5 +127,13 @@ impl InprocStreamAsyncio {
     #[getter]
     fn queues<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
         self.queues.get()?.list(py)
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.collected.traverse(&visit)
+    }
+
+    fn __clear__(&self) {
+        self.collected.clear();
     }
 }

@@ -14,7 +14,6 @@ mod inproc;
 mod overload;
 mod packets;
 mod reference;
-mod socket;
 mod stream;
 mod tcp;
 mod udp;

@@ -1,6 +1,5 @@
 //! `speadway.send.Stream`: what all send streams have in common.
 
-use std::process;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -14,7 +13,7 @@ use super::admission::Admission;
 use super::config::Options;
 use crate::args::Int;
 use crate::errors::OrRaise;
-use crate::lifetime::{self, Stop};
+use crate::lifetime::{self, OfProcess, Stop};
 use crate::waiting::Late;
 
 /// How long a peer may take nothing before a stream that nobody holds any more gives up what is
@@ -28,18 +27,16 @@ const GLANCE: Duration = Duration::from_millis(100);
 #[pyclass(module = "speadway.send", subclass, weakref, frozen)]
 #[derive(Default)]
 pub(crate) struct Stream {
-    running: Late<Arc<Running>>,
+    running: Late<OfProcess<Running>>,
 }
 
 /// A stream of the library, and what only Python's streams have.
 pub(super) struct Running {
-    core: Arc<SendStream>,
+    core: SendStream,
     admission: Arc<Admission>,
     pub(super) packet_size: usize,
     /// Whether the other end can hold it up for ever.
     may_stall: bool,
-    /// The process that the worker's thread is in.
-    process: u32,
     /// Queueing a heap and noting it are one step.
     queueing: Mutex<()>,
 }
@@ -72,20 +69,36 @@ impl Stream {
     ) -> PyResult<()> {
         let core = SendStream::start(worker, transport, options.core()).or_raise()?;
         let running = Arc::new(Running {
-            core: Arc::new(core),
+            core,
             admission: Arc::new(Admission::new(options.max_heaps)),
             packet_size: options.max_packet_size,
             may_stall,
-            process: process::id(),
             queueing: Mutex::new(()),
         });
         lifetime::register(&running);
-        self.running.init(running);
+        self.running.init(OfProcess::new(running));
         Ok(())
     }
 
-    pub(super) fn running(&self) -> PyResult<&Arc<Running>> {
-        self.running.get()
+    pub(super) fn running(&self) -> PyResult<&Running> {
+        Ok(self.running.get()?)
+    }
+
+    /// An error if this is another process than the one that the stream was made in: the worker's
+    /// thread is not in it.
+    pub(super) fn check_process(&self) -> PyResult<()> {
+        if self.running.get()?.is_here() {
+            return Ok(());
+        }
+        Err(PyRuntimeError::new_err(
+            "the stream was made before fork(), in another process: make one after it",
+        ))
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        drop(self.running.take().and_then(OfProcess::into_inner));
     }
 }
 
@@ -147,27 +160,9 @@ impl Running {
         self.admission.wait(heaps, timeout)
     }
 
-    /// An error if this is another process than the one that the stream was made in: the worker's
-    /// thread is not in it.
-    pub(super) fn check_process(&self) -> PyResult<()> {
-        if self.is_here() {
-            return Ok(());
-        }
-        Err(PyRuntimeError::new_err(
-            "the stream was made before fork(), in another process: make one after it",
-        ))
-    }
-
-    fn is_here(&self) -> bool {
-        process::id() == self.process
-    }
-
     /// Sends what was queued, and ends the stream. Gives up if a peer takes nothing for long or
     /// `is_interrupted` says so.
     fn finish(&self, mut is_interrupted: impl FnMut() -> bool) {
-        if !self.is_here() {
-            return;
-        }
         let (mut progress, mut since) = (self.core.stats().bytes, Instant::now());
         while !self.core.close_within(GLANCE) {
             let bytes = self.core.stats().bytes;
@@ -193,10 +188,6 @@ impl Stop for Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        if !self.is_here() {
-            // Its end would wait for a thread that is in the other process.
-            return std::mem::forget(Arc::clone(&self.core));
-        }
         // Somebody who holds the GIL may be what the peer waits for.
         let ended = Python::try_attach(|py| py.detach(|| self.finish(interrupted)));
         if ended.is_none() {

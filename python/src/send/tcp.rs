@@ -1,7 +1,7 @@
 //! `TcpStream`, for threads and for asyncio.
 
 use std::io::ErrorKind;
-use std::net::{SocketAddr, TcpStream as Connection};
+use std::net::TcpStream as Connection;
 use std::sync::{Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
@@ -9,18 +9,19 @@ use std::time::Duration;
 use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
+use pyo3::{PyTraverseError, PyVisit};
 use speadway::net::{NetError, adopt_tcp_stream, connect_tcp};
 use speadway::send::transport::TcpTransport;
 
-use super::asynchronous::AsyncStream;
+use super::asynchronous::{AsyncStream, Collected};
 use super::blocking::SyncStream;
 use super::config::Options;
-use super::destination::{Endpoints, Host, resolve_interface};
+use super::destination::{Endpoints, Host, source};
 use super::overload::Call;
-use super::socket::Socket;
 use super::stream::Stream;
 use crate::args::Int;
 use crate::errors::OrRaise;
+use crate::sockets;
 use crate::thread_pool::ThreadPool;
 use crate::waiting::wait;
 
@@ -53,7 +54,9 @@ fn opening<'py>(call: &Call<'_, 'py>) -> Option<(Bound<'py, ThreadPool>, Opening
     Some((given.get(0)?, opening, given.config(2)?))
 }
 
-fn adoption<'py>(call: &Call<'_, 'py>) -> Option<(Bound<'py, ThreadPool>, Socket, Options)> {
+fn adoption<'py>(
+    call: &Call<'_, 'py>,
+) -> Option<(Bound<'py, ThreadPool>, Bound<'py, PyAny>, Options)> {
     let given = call.bind(&["thread_pool", "socket", "config"])?;
     Some((given.get(0)?, given.get(1)?, given.config(2)?))
 }
@@ -87,15 +90,11 @@ impl Opening {
     }
 
     fn connect_now(&self) -> PyResult<Connection> {
-        let mut bind = None;
-        if !self.interface_address.is_empty() {
-            bind = Some(SocketAddr::new(resolve_interface(&self.interface_address)?, 0));
-        }
         let destination = self.endpoints.resolve()?[0];
-        if let Some(address) = bind.filter(|bind| bind.is_ipv4() != destination.is_ipv4()) {
-            let message = format!("cannot send to {destination} from {address}: another family");
-            return Err(PyRuntimeError::new_err(message));
-        }
+        let bind = match &*self.interface_address {
+            "" => None,
+            interface => Some(source(interface, destination)?),
+        };
         connect_tcp(destination, bind, self.buffer_size, NEVER).map_err(refusal)
     }
 }
@@ -116,7 +115,7 @@ fn refusal(error: NetError) -> PyErr {
 /// Starts a stream on a connection that there is.
 fn adopt(stream: &Bound<'_, Stream>, call: &Call<'_, '_>, forms: &[&str]) -> PyResult<()> {
     let (pool, socket, options) = adoption(call).ok_or_else(|| call.refuse("TcpStream", forms))?;
-    let connection = socket.adopt(adopt_tcp_stream)?;
+    let connection = sockets::adopt(&socket, adopt_tcp_stream)?;
     start(stream, &pool, connection, &options)
 }
 
@@ -137,7 +136,7 @@ fn start(
 /// TcpStream(thread_pool, socket, config): sends on a duplicate of a connected socket.
 ///
 /// buffer_size is that of the kernel's send buffer in bytes; 0 leaves the system's default.
-#[pyclass(module = "speadway.send", extends = SyncStream, subclass, weakref, frozen)]
+#[pyclass(module = "speadway.send", extends = SyncStream, subclass, frozen)]
 pub(crate) struct TcpStream;
 
 #[pymethods]
@@ -172,8 +171,11 @@ impl TcpStream {
 }
 
 /// The native half of `speadway.send.asyncio.TcpStream`.
-#[pyclass(module = "speadway.send", extends = AsyncStream, subclass, weakref, frozen)]
-pub(crate) struct TcpStreamAsyncio;
+#[pyclass(module = "speadway.send", extends = AsyncStream, subclass, frozen)]
+#[derive(Default)]
+pub(crate) struct TcpStreamAsyncio {
+    collected: Collected,
+}
 
 #[pymethods]
 impl TcpStreamAsyncio {
@@ -186,7 +188,7 @@ impl TcpStreamAsyncio {
         _args: &Bound<'_, PyAny>,
         _kwargs: Option<&Bound<'_, PyAny>>,
     ) -> PyClassInitializer<Self> {
-        AsyncStream::unstarted().add_subclass(Self)
+        AsyncStream::unstarted().add_subclass(Self::default())
     }
 
     #[pyo3(signature = (*args, **kwargs))]
@@ -197,6 +199,14 @@ impl TcpStreamAsyncio {
     ) -> PyResult<()> {
         let stream = slf.as_super();
         adopt(stream.as_super(), &Call::new(args, kwargs), &FORMS[1..])?;
-        stream.get().start()
+        stream.get().start(&slf.get().collected)
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.collected.traverse(&visit)
+    }
+
+    fn __clear__(&self) {
+        self.collected.clear();
     }
 }

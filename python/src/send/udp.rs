@@ -5,18 +5,19 @@ use std::net::{IpAddr, SocketAddr};
 use pyo3::exceptions::{PyIndexError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
+use pyo3::{PyTraverseError, PyVisit};
 use speadway::net::{DEFAULT_SEND_BUFFER, Interface, UdpSendConfig};
 use speadway::send::transport::UdpTransport;
 
-use super::asynchronous::AsyncStream;
+use super::asynchronous::{AsyncStream, Collected};
 use super::blocking::SyncStream;
 use super::config::Options;
-use super::destination::{Endpoints, Host, check_family, resolve_interface};
+use super::destination::{Endpoints, Host, check_family, resolve_interface, source};
 use super::overload::Call;
-use super::socket::Socket;
 use super::stream::Stream;
 use crate::args::Int;
 use crate::errors::OrRaise;
+use crate::sockets::adopt;
 use crate::thread_pool::ThreadPool;
 
 const FORMS: [&str; 5] = [
@@ -57,7 +58,7 @@ fn start(
         (pool, transport, opening.options)
     } else if let Some((pool, socket, endpoints, options)) = adoption(&call) {
         let destinations = py.detach(|| endpoints.resolve())?;
-        let transport = socket.adopt(|fd| UdpTransport::adopt(fd, &destinations, true))?;
+        let transport = adopt(&socket, |fd| UdpTransport::adopt(fd, &destinations, true))?;
         check_family(&destinations, Some(transport.sender().local_addr()))?;
         (pool, transport, options)
     } else {
@@ -98,7 +99,7 @@ fn opening<'py>(call: &Call<'_, 'py>) -> Option<(Bound<'py, ThreadPool>, Opening
 
 fn adoption<'py>(
     call: &Call<'_, 'py>,
-) -> Option<(Bound<'py, ThreadPool>, Socket, Endpoints, Options)> {
+) -> Option<(Bound<'py, ThreadPool>, Bound<'py, PyAny>, Endpoints, Options)> {
     let given = call.bind(&["thread_pool", "socket", "endpoints", "config"])?;
     Some((given.get(0)?, given.get(1)?, given.get(2)?, given.config(3)?))
 }
@@ -113,7 +114,7 @@ impl Opening {
         match &self.multicast {
             Multicast::Unsaid { interface_address } => {
                 if !interface_address.is_empty() {
-                    config = config.bind(SocketAddr::new(resolve_interface(interface_address)?, 0));
+                    config = config.bind(source(interface_address, first)?);
                 }
             }
             Multicast::Ttl => require_multicast(&destinations, "a", |_| true)?,
@@ -177,7 +178,7 @@ fn require_multicast(
 /// UdpStream(thread_pool, socket, endpoints, config): sends from a duplicate of a socket.
 ///
 /// buffer_size is that of the kernel's send buffer in bytes; 0 leaves the system's default.
-#[pyclass(module = "speadway.send", extends = SyncStream, subclass, weakref, frozen)]
+#[pyclass(module = "speadway.send", extends = SyncStream, subclass, frozen)]
 pub(crate) struct UdpStream;
 
 #[pymethods]
@@ -205,8 +206,11 @@ impl UdpStream {
 }
 
 /// The native half of `speadway.send.asyncio.UdpStream`.
-#[pyclass(module = "speadway.send", extends = AsyncStream, subclass, weakref, frozen)]
-pub(crate) struct UdpStreamAsyncio;
+#[pyclass(module = "speadway.send", extends = AsyncStream, subclass, frozen)]
+#[derive(Default)]
+pub(crate) struct UdpStreamAsyncio {
+    collected: Collected,
+}
 
 #[pymethods]
 impl UdpStreamAsyncio {
@@ -219,7 +223,7 @@ impl UdpStreamAsyncio {
         _args: &Bound<'_, PyAny>,
         _kwargs: Option<&Bound<'_, PyAny>>,
     ) -> PyClassInitializer<Self> {
-        AsyncStream::unstarted().add_subclass(Self)
+        AsyncStream::unstarted().add_subclass(Self::default())
     }
 
     #[pyo3(signature = (*args, **kwargs))]
@@ -230,6 +234,14 @@ impl UdpStreamAsyncio {
     ) -> PyResult<()> {
         let stream = slf.as_super();
         start(stream.as_super(), args, kwargs)?;
-        stream.get().start()
+        stream.get().start(&slf.get().collected)
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.collected.traverse(&visit)
+    }
+
+    fn __clear__(&self) {
+        self.collected.clear();
     }
 }

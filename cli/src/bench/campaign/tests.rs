@@ -123,7 +123,7 @@ impl Tally {
 #[test]
 fn the_critical_rate_lies_where_it_is_said_to_lie() {
     let settings = Settings { interval: Some(1.0), ..settings() };
-    let half = |first: u64| Tally::of((first..200).step_by(2), &settings);
+    let half = |first: u64| Tally::of((first..100).step_by(2), &settings);
     let tally = std::thread::scope(|scope| {
         let other = scope.spawn(|| half(1));
         half(0).and(other.join().expect("no assertion fails"))
@@ -183,6 +183,21 @@ fn too_few_trials_leave_it_unsettled() {
     assert_eq!(outcome.limit, Limit::Unsettled);
     let Critical { low, high, .. } = outcome.critical.expect("an estimate");
     assert!((low..=high).contains(&channel.critical()));
+}
+
+#[test]
+fn a_sender_that_keeps_no_rate_ends_the_search() {
+    struct Late(Simulated);
+    impl Channel for Late {
+        fn trial(&mut self, rate: Option<f64>) -> Result<Trial> {
+            Ok(Trial { asked: rate, ..self.0.trial(rate.map(|rate| rate * 0.5))? })
+        }
+    }
+    let mut channel = Late(Simulated { lapse: 0.0, ..Simulated::seeded(6) });
+    let outcome = run(&mut channel, &settings(), &mut |_| Ok(())).unwrap();
+    assert_eq!(outcome.limit, Limit::Unsettled);
+    let searched = outcome.trials.iter().filter(|trial| trial.phase == Phase::Search);
+    assert_eq!(searched.count(), LATE_IN_A_ROW);
 }
 
 #[test]
