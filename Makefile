@@ -17,6 +17,10 @@ SEEDS ?= 10000
 FIRST_SEED ?= 0
 SEED ?=
 
+# For how long `make soak`, and each target of `make fuzz`, runs.
+MINUTES ?= 15
+FUZZ_SECONDS ?= 450
+
 VENV := .venv
 VENV_STAMP := $(VENV)/.stamp
 PEER_REQUIREMENTS := python/tests/requirements.txt
@@ -30,8 +34,14 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: test
-test: venv model test-python ## Run every test that needs no privileges: Rust, peer, doc, models, Python
+test: model test-python test-rust test-doc ## Run every test that needs no privileges
+
+.PHONY: test-rust
+test-rust: venv ## Run the tests in Rust: unit, simulated worlds, integration, against the peer
 	$(CARGO) test $(CARGO_FLAGS) --workspace --all-targets -- $(TESTS)
+
+.PHONY: test-doc
+test-doc: ## Run the examples in the documentation
 	$(CARGO) test $(CARGO_FLAGS) --workspace --doc -- $(TESTS)
 
 .PHONY: python
@@ -53,6 +63,10 @@ wheel: ## Build the wheel to publish: it runs on any Linux with glibc 2.28 (2018
 test-python: python ## Run the tests of the Python package
 	$(SPEADWAY_PEER_PYTHON) -m pytest -q -k "$(TESTS)"
 
+.PHONY: test-wheel
+test-wheel: venv ## Install the Python package with pip alone, from a fresh clone and from the sdist
+	@tests/packaging
+
 .PHONY: model
 model: ## Check the lock-free parts under every interleaving (loom)
 	RUSTFLAGS="--cfg speadway_loom" $(CARGO) test $(CARGO_FLAGS) \
@@ -63,6 +77,18 @@ sim: ## Live through SEEDS simulated worlds, or through SEED=x and see what happ
 	SEEDS="$(SEEDS)" SEED="$(SEED)" FIRST_SEED="$(FIRST_SEED)" $(CARGO) test $(CARGO_FLAGS) \
 		--profile sim --package speadway --lib -- \
 		--exact recv::world::fleet::worlds --nocapture
+
+.PHONY: fuzz
+fuzz: ## Fuzz every target for FUZZ_SECONDS each; needs a C++ compiler
+	fuzz/run $(FUZZ_SECONDS)
+
+.PHONY: soak
+soak: ## Send to itself for MINUTES and check every byte and count
+	$(CARGO) run $(CARGO_FLAGS) --quiet --release --example soak -- $(MINUTES)
+
+.PHONY: deep
+deep: ## Run the long tests (sanitizers, worlds, fuzzing, seeded bugs, soak); says what it could not
+	@MINUTES=$(MINUTES) FUZZ_SECONDS=$(FUZZ_SECONDS) tests/deep
 
 .PHONY: test-net
 test-net: venv ## Run the tests that need root and network namespaces

@@ -16,6 +16,7 @@ use readers_pcap_files::*;
 use speadway::heap::{Heap, PacketDiscard};
 use speadway::recv::readers::{PcapConfig, PcapCounts, PcapError, PcapReader};
 use speadway::recv::{End, StreamStats};
+use speadway::wire::Packet;
 
 /// Everything that comes of a capture.
 struct Outcome {
@@ -46,6 +47,38 @@ fn receive_frames(link: u32, frames: &[Vec<u8>]) -> Outcome {
 
 fn fixture(name: &str) -> PathBuf {
     [env!("CARGO_MANIFEST_DIR"), "tests/data/pcap", name].iter().collect()
+}
+
+#[test]
+fn datagrams_are_read_without_a_stream() {
+    let config = PcapConfig::default().port(8889);
+    let mut reader = PcapReader::open(fixture("lo-2ports-vlan.pcap"), config).unwrap();
+    let (mut payload, mut sizes, mut last) = (Vec::new(), Vec::new(), UNIX_EPOCH);
+    while let Some(datagram) = reader.next_datagram(&mut payload).unwrap() {
+        assert_eq!(datagram.destination, "127.0.0.1:8889".parse().unwrap());
+        assert!(datagram.time.is_some_and(|time| time >= last) && !datagram.is_cut);
+        last = datagram.time.unwrap();
+        Packet::decode(&payload).expect("a SPEAD packet");
+        sizes.push(payload.len());
+    }
+    // tests/data/pcap/README.md says what there is.
+    let heap = [1472, 1472, 1296];
+    assert_eq!(sizes, [&[462][..], &heap, &heap, &heap, &heap, &[57]].concat());
+    let counts = reader.counts();
+    assert_eq!((counts.frames(), counts.offered(), counts.unwanted()), (28, 14, 14));
+}
+
+#[test]
+fn a_damaged_capture_gives_its_datagrams_and_then_an_error() {
+    let mut whole = std::fs::read(fixture("lo-2ports.pcap")).unwrap();
+    whole.truncate(4000);
+    let mut reader = PcapReader::from_reader(Cursor::new(whole), PcapConfig::default()).unwrap();
+    let mut payload = Vec::new();
+    assert!(reader.next_datagram(&mut payload).unwrap().is_some());
+    let error = std::iter::repeat_with(|| reader.next_datagram(&mut payload))
+        .find_map(Result::err)
+        .expect("it ends within a record");
+    assert!(matches!(error, PcapError::Cut { .. }), "{error}");
 }
 
 #[test]

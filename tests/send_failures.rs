@@ -10,7 +10,7 @@ use socket2::SockRef;
 use speadway::net::{UdpSendConfig, connect_tcp};
 use speadway::recv::Worker;
 use speadway::send::transport::{BytesTransport, TcpTransport, Transport, UdpTransport};
-use speadway::send::{Heap, SendConfig, SendError, SendStream};
+use speadway::send::{Heap, HeapRef, SendConfig, SendError, SendStream};
 use speadway::wire::Flavour;
 
 fn heap(number: u64, size: usize) -> Heap {
@@ -112,6 +112,74 @@ fn aborting_ends_a_close_that_waits_for_a_reader() {
         closing.join().unwrap();
     });
     assert!(matches!(ticket.wait(), Err(SendError::Aborted)));
+}
+
+#[test]
+fn nobody_listening_is_no_error() {
+    // Closed again, so that every packet is answered by "port unreachable".
+    let to = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let transport = UdpTransport::open(&[to], &UdpSendConfig::to(to)).unwrap();
+    let stream = start(&Worker::new().unwrap(), transport);
+    for number in 0..50 {
+        let bytes = stream.ticket(heap(number, 100_000)).unwrap().wait().unwrap();
+        assert!(bytes > 100_000);
+    }
+    assert_eq!((stream.stats().heaps, stream.stats().errors), (50, 0));
+}
+
+#[test]
+fn unreachable_destinations_fail_their_heaps_only() {
+    let worker = Worker::new().unwrap();
+    let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let reachable = receiver.local_addr().unwrap();
+    // From the address that a host talks to itself with there is no way out.
+    let config = UdpSendConfig::to(reachable).bind("127.0.0.1:0".parse().unwrap());
+    let elsewhere = "192.0.2.1:9".parse().unwrap();
+    // One destination alone, and beside another.
+    let alone = start(&worker, UdpTransport::open(&[elsewhere], &config).unwrap());
+    let both = start(&worker, UdpTransport::open(&[elsewhere, reachable], &config).unwrap());
+    for number in 0..3 {
+        for stream in [&alone, &both] {
+            let error = stream.ticket(heap(number, 20_000)).unwrap().wait().unwrap_err();
+            assert!(matches!(error, SendError::Transport(_)), "{error}");
+        }
+        let there = HeapRef::from(heap(number, 20_000)).substream(1);
+        assert!(both.ticket(there).unwrap().wait().unwrap() > 20_000);
+    }
+    assert_eq!((alone.stats().packets, alone.stats().errors), (0, 3));
+    assert_eq!((both.stats().heaps, both.stats().errors), (3, 3));
+}
+
+#[test]
+fn closing_gives_up_on_a_reader_that_does_not_read() {
+    let (stream, _other) = stalled(&Worker::new().unwrap());
+    let ticket = stream.ticket(heap(1, 1000)).unwrap();
+    assert!(!stream.close_timeout(Duration::from_millis(20)));
+    assert!(matches!(ticket.wait(), Err(SendError::Aborted)));
+    assert!(matches!(stream.send(heap(2, 1)), Err(SendError::Closed)));
+    assert!(stream.close_timeout(Duration::ZERO), "it has ended");
+}
+
+#[test]
+fn closing_in_time_sends_everything() {
+    let (transport, received) = BytesTransport::new();
+    let stream = start(&Worker::new().unwrap(), transport);
+    let tickets = [0, 1, 2].map(|number| stream.ticket(heap(number, 100_000)).unwrap());
+    assert!(stream.close_timeout(Duration::from_secs(60)));
+    let bytes: u64 = tickets.map(|ticket| ticket.wait().unwrap()).iter().sum();
+    assert_eq!(received.take().len() as u64, bytes);
+}
+
+#[test]
+fn dropping_gives_up_on_a_reader_that_does_not_read() {
+    let worker = Worker::new().unwrap();
+    let (transport, _other) = connection();
+    let config = SendConfig::default().drop_timeout(Duration::from_millis(20));
+    let stream = SendStream::start(&worker, transport, config).unwrap();
+    let ticket = stream.ticket(heap(0, 20_000_000)).unwrap();
+    drop(stream);
+    assert!(matches!(ticket.wait(), Err(SendError::Aborted)));
+    still_works(&worker);
 }
 
 #[test]

@@ -11,7 +11,9 @@ use speadway::net::{PacketParts, UdpConfig, UdpSendConfig};
 use speadway::recv::readers::{InprocQueue, InprocReader, MemoryReader, UdpReader};
 use speadway::recv::{Reader, Stream, StreamConfig, Watch, Worker};
 use speadway::ring::Ring;
-use speadway::send::transport::{BytesTransport, InprocTransport, Transport, UdpTransport};
+use speadway::send::transport::{
+    BytesTransport, InprocTransport, JointTransport, Transport, UdpTransport,
+};
 use speadway::send::{
     GroupMode, Heap, HeapRef, SendConfig, SendConfigError, SendError, SendStream,
 };
@@ -91,6 +93,24 @@ fn packets_are_those_of_the_encoder() {
         assert_eq!(stream.stats().packets, all.len() as u64);
         assert_eq!(stream.stats().heaps, 10);
     }
+}
+
+#[test]
+fn joined_transports_are_substreams_in_the_order_asked_for() {
+    let ((first, to_first), (second, to_second)) = (BytesTransport::new(), BytesTransport::new());
+    let joint = JointTransport::new(vec![Box::new(first), Box::new(second)]);
+    // The third does not exist.
+    let joint = joint.reorder(&[1, 0, 1, 2]);
+    let stream = stream(joint, many());
+    assert_eq!(stream.substreams(), 3);
+    for (substream, size) in [(0, 5000), (1, 3000), (2, 100)] {
+        let heap = HeapRef::from(heap(7, size)).substream(substream).cnt(size as u64);
+        stream.send(heap).unwrap();
+    }
+    stream.close();
+    let expected = |size: usize| expected(7, size, size as u64, 1472).concat();
+    assert!(to_first.take() == expected(3000));
+    assert!(to_second.take() == [expected(5000), expected(100)].concat());
 }
 
 #[test]

@@ -3,8 +3,8 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 use speadway::wire::{
-    BugCompat, Descriptor, EncodeItem, Flavour, FormatField, Framing, HeapEncoder, ItemPointer,
-    ItemType, ItemValue, Packet, frame, ids,
+    BugCompat, Decoder, Descriptor, EncodeItem, Flavour, FormatField, Framing, HeapEncoder,
+    ItemPointer, ItemType, ItemValue, Packet, frame, ids,
 };
 
 fn flavour() -> impl Strategy<Value = Flavour> {
@@ -106,7 +106,47 @@ fn reassemble(packets: &[Vec<u8>]) -> (Vec<u8>, Vec<ItemPointer>) {
     (payload, pointers)
 }
 
+/// Packets of a few streams, as many of a kind as a decoder may get used to, some of them changed.
+fn streams_of_packets() -> impl Strategy<Value = Vec<Vec<u8>>> {
+    let change = proptest::option::weighted(0.3, (any::<prop::sample::Index>(), any::<u8>()));
+    let stream = (flavour(), values(), 100_usize..400, any::<bool>(), vec(change, 1..12));
+    vec(stream, 1..4).prop_map(|streams| {
+        let mut all = Vec::new();
+        for (cnt, (flavour, values, size, repeat, changes)) in (1_u64..).zip(streams) {
+            let items = items(flavour, &values);
+            let Ok(heap) = HeapEncoder::new(flavour, cnt, size, &items, repeat) else { continue };
+            let packets = heap.packets();
+            for (number, change) in changes.into_iter().enumerate() {
+                let mut bytes = packets[number % packets.len()].clone();
+                if let Some((index, byte)) = change {
+                    let index = index.index(bytes.len());
+                    bytes[index] = byte;
+                }
+                all.push(bytes);
+            }
+        }
+        all
+    })
+}
+
 proptest! {
+    #[test]
+    fn a_decoder_says_what_decoding_anew_says(
+        packets in streams_of_packets(),
+        cut in any::<prop::sample::Index>(),
+    ) {
+        let mut decoder = Decoder::default();
+        let cut = cut.index(packets.len().max(1));
+        for (number, bytes) in packets.iter().enumerate() {
+            let bytes = if number == cut { &bytes[..bytes.len() / 2] } else { &bytes[..] };
+            let whole = decoder.decode_datagram(bytes).map(|packet| format!("{packet:?}"));
+            prop_assert_eq!(whole, Packet::decode_datagram(bytes).map(|p| format!("{p:?}")));
+            let longer = [bytes, &[0; 9]].concat();
+            let first = decoder.decode(&longer).map(|packet| format!("{packet:?}"));
+            prop_assert_eq!(first, Packet::decode(&longer).map(|p| format!("{p:?}")));
+        }
+    }
+
     #[test]
     fn any_bytes_are_safe(bytes in vec(any::<u8>(), 0..200)) {
         check_any_bytes(&bytes)?;

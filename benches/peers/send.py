@@ -1,10 +1,14 @@
 #!/usr/bin/env python3
 """What sending costs, beside spead2: CPU seconds per GB and heaps/s into a socket nobody reads.
 
-  cargo build --release --example bench_send && python3 benches/peers/send.py [--rounds 5]
+  cargo build --release --example bench_send --example send_floor
+  benches/peers/send.py [--rounds 5] [--peer wheel=PYTHON --peer sdist=PYTHON]
 
-needs an interpreter that has spead2 (`make venv` makes one). Both senders take turns in each round;
-printed are the medians. With --rates it says how exactly they keep rates instead.
+A peer is a name and an interpreter that has spead2; without any it is this interpreter (`make venv`
+makes one). All senders take turns in each round, so that whatever else the machine does meets all
+of them alike. Printed are medians, and the smallest and largest value in brackets; `floor` is the
+kernel alone, given prepared messages (examples/send_floor.rs). With --rates it says how exactly
+they keep rates instead.
 """
 
 import argparse
@@ -18,7 +22,7 @@ import sys
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-OURS = ROOT / "target/release/examples/bench_send"
+EXAMPLES = ROOT / "target/release/examples"
 
 # Heap size, packet size, heaps in a list.
 LOADS = [
@@ -44,7 +48,7 @@ def peer(heap_size, packet, in_list, seconds, rate):
     group.add_item(0x1600, "number", "", (), format=[("u", 48)], value=1)
     group.add_item(0x3300, "data", "", (heap_size,), np.uint8, value=np.ones(heap_size, np.uint8))
     heap = group.get_heap(descriptors="none", data="all")
-    # Many heaps in each call, as Python is not what is measured.
+    # Many heaps in each call, as Python is not what is measured: 16 even where ours sends one by one.
     count = QUEUE * in_list
     heaps = spead2.send.HeapReferenceList([spead2.send.HeapReference(heap)] * count)
 
@@ -70,58 +74,92 @@ def run(command, *arguments):
     return json.loads(result.stdout)
 
 
-def compare(options, cases):
-    """Runs each case with both in turn; yields it with the results of each."""
-    senders = {"ours": [OURS], "spead2": [sys.executable, __file__, "--peer"]}
+def compare(options, cases, senders):
+    """Runs each case with each sender in turn; yields it with the results of each."""
     results = {(case, name): [] for case in cases for name in senders}
-    for _ in range(options.rounds):
+    for number in range(options.rounds):
+        # Nobody always comes first.
+        order = list(senders.items())
+        order = order[number % len(order):] + order[:number % len(order)]
         for case in cases:
-            for name, command in senders.items():
+            for name, command in order:
                 heap, packet, in_list, rate = case
                 answer = run(command, heap, packet, in_list, options.seconds, rate)
                 results[case, name].append(answer)
     for case in cases:
-        yield case, results[case, "ours"], results[case, "spead2"]
+        yield case, {name: results[case, name] for name in senders}
 
 
-def median(results, value):
-    return statistics.median(value(result) for result in results)
+def summary(results, value):
+    values = [value(result) for result in results]
+    return statistics.median(values), min(values), max(values)
 
 
-def show_costs(options):
-    print("heap B  packet B  list |  CPU s/GB ours  spead2  ratio |  heaps/s ours    spead2  ratio")
-    for case, ours, theirs in compare(options, [(*load, 0) for load in LOADS]):
-        cost = [median(side, lambda r: r["cpu"] / r["bytes"] * 1e9) for side in (ours, theirs)]
-        pace = [median(side, lambda r: r["heaps"] / r["seconds"]) for side in (ours, theirs)]
-        print(
-            f"{case[0]:6}  {case[1]:8}  {case[2]:4} | {cost[0]:14.3f} {cost[1]:7.3f}"
-            f" {cost[0] / cost[1]:6.2f} | {pace[0]:13.0f} {pace[1]:9.0f} {pace[0] / pace[1]:6.2f}"
-        )
+def show(results, value, places):
+    """One row: ours, and each other's with the ratio of ours to it."""
+    ours, *_ = summary(results["ours"], value)
+    for name, runs in results.items():
+        middle, least, most = summary(runs, value)
+        ratio = "" if name == "ours" else f" -> {ours / middle:.2f}"
+        yield f"{middle:.{places}f} [{least:.{places}f} {most:.{places}f}]{ratio}"
 
 
-def show_rates(options):
-    print("asked Gb/s |  ours achieve  CPU | spead2 achieves  CPU")
+def show_costs(options, senders):
+    senders = {**senders, "floor": [EXAMPLES / "send_floor"]}
+    tables = (
+        ("CPU s/GB", lambda r: r["cpu"] / r["bytes"] * 1e9, 3),
+        ("heaps/ms", lambda r: r["heaps"] / r["seconds"] * 1e-3, 1),
+    )
+    loads = [LOADS[number] for number in options.load or range(len(LOADS))]
+    measured = list(compare(options, [(*load, 0) for load in loads], senders))
+    for what, value, places in tables:
+        print(f"\n{what} (-> ours divided by it)\n")
+        print("| heap B | packet B | list |", " | ".join(senders), "|")
+        print("|---|---|---|" + "---|" * len(senders))
+        for (heap, packet, in_list, _), results in measured:
+            cells = " | ".join(show(results, value, places))
+            print(f"| {heap} | {packet} | {in_list} | {cells} |")
+
+
+def show_rates(options, senders):
+    print("| asked Gb/s |", " | ".join(f"{name} achieves, CPU" for name in senders), "|")
+    print("|---|" + "---|" * len(senders))
     # Lists, so that the queue outlasts the times when the thread that fills it does not run.
     cases = [(65536, 1472, 8, rate / 8) for rate in RATES]
-    for case, ours, theirs in compare(options, cases):
-        achieved = [median(side, lambda r: r["rate"] / case[3]) for side in (ours, theirs)]
-        cpu = [median(side, lambda r: r["cpu"] / r["seconds"]) for side in (ours, theirs)]
-        print(
-            f"{case[3] * 8e-9:10.1f} | {achieved[0]:12.2%} {cpu[0]:4.0%}"
-            f" | {achieved[1]:14.2%} {cpu[1]:4.0%}"
-        )
+    for case, results in compare(options, cases, senders):
+        cells = []
+        for runs in results.values():
+            achieved, least, most = summary(runs, lambda r: r["rate"] / case[3])
+            cpu, *_ = summary(runs, lambda r: r["cpu"] / r["seconds"])
+            cells.append(f"{achieved:.2%} [{least:.2%} {most:.2%}], {cpu:.0%}")
+        print(f"| {case[3] * 8e-9:.1f} |", " | ".join(cells), "|")
+
+
+def named_peer(text):
+    name, separator, python = text.partition("=")
+    if not (name and separator and python) or name in ("ours", "floor"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=PYTHON")
+    return name, python
 
 
 def main():
-    if sys.argv[1:2] == ["--peer"]:
+    if sys.argv[1:2] == ["--as-peer"]:
         heap, packet, in_list = map(int, sys.argv[2:5])
         return peer(heap, packet, in_list, *map(float, sys.argv[5:7]))
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--load", type=int, action="append", help="only the load of this number")
     parser.add_argument("--seconds", type=float, default=1.0)
     parser.add_argument("--rates", action="store_true", help="how exactly rates are kept")
+    parser.add_argument(
+        "--peer", action="append", type=named_peer, metavar="NAME=PYTHON",
+        help="compare with the spead2 of this interpreter; may be given again",
+    )
     options = parser.parse_args()
-    (show_rates if options.rates else show_costs)(options)
+    senders = {"ours": [EXAMPLES / "bench_send"]}
+    for name, python in options.peer or [("spead2", sys.executable)]:
+        senders[name] = [python, __file__, "--as-peer"]
+    (show_rates if options.rates else show_costs)(options, senders)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ mod demo;
 mod doctor;
 mod endpoint;
 mod hash;
+mod network;
 mod progress;
 mod recv;
 mod report;

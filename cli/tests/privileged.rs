@@ -7,7 +7,8 @@ mod common;
 mod peer;
 
 use std::ffi::OsStr;
-use std::process::{Command, Output};
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -258,4 +259,91 @@ fn an_interface_may_go_down_and_up() {
 fn a_multicast_interface_may_go_down_and_up() {
     let options = ["--ttl", "1", "--interface", SENDER[0]];
     assert_survives("239.255.83.3:7148", &["--interface", DEVICE], &options);
+}
+
+/// Sends for 2 s at 1 Gb/s with the kernel to keep the rate. What is reported, and the log.
+fn send_paced(net: &Net, destination: &str) -> (Value, String) {
+    let arguments =
+        "--rate 1 --kernel-pacing --packet 8972 --no-gso --heap-size 64KiB --max-heaps 16";
+    let output = within(&net.sender, env!("CARGO_BIN_EXE_speadway"))
+        .args(["send", "--seconds", "2", "--json", destination])
+        .args(arguments.split(' '))
+        .output()
+        .expect("the command runs");
+    let log = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{log}");
+    (serde_json::from_slice(&output.stdout).expect("a JSON object"), log)
+}
+
+#[test]
+fn the_kernel_keeps_a_rate_where_it_can() {
+    let net = Net::new();
+    let receiver = format!("{RECEIVER}:7148");
+    let gigabits = |sent: &Value| sent["gigabits_per_second"].as_f64().expect("a rate");
+    for destination in [&receiver, "127.0.0.1:7148"] {
+        let (sent, log) = send_paced(&net, destination);
+        assert_eq!(sent["pacing"], "software", "{sent}");
+        assert!(
+            log.contains("does not pace") && log.contains("the worker keeps the rate"),
+            "{log}"
+        );
+        assert!(gigabits(&sent) < 1.01, "{sent}");
+    }
+    let arguments = ["-n", &net.sender, "qdisc", "replace", "dev", DEVICE, "root", "fq"];
+    let output = Command::new("tc").args(arguments).output();
+    if !output.as_ref().is_ok_and(|output| output.status.success()) {
+        eprintln!("unavailable here, so not tested: the fq queueing discipline ({output:?})");
+        return;
+    }
+    let (sent, log) = send_paced(&net, &receiver);
+    assert_eq!(sent["pacing"], "kernel", "{sent} {log}");
+    // It counts the headers of the network, too: 42 B a packet, 0.5 %.
+    assert!((0.95..1.01).contains(&gigabits(&sent)), "{sent}");
+}
+
+/// A network that loses, repeats and delays packets: every one is accounted for, and every byte that
+/// is there is right.
+#[test]
+fn a_bad_network_is_accounted_for() {
+    const HEAPS: u64 = 300;
+    let net = Net::new();
+    let scratch = Scratch::new("privileged-bad-network");
+    let layout = ["--heap-size", "8000", "--heaps-per-chunk", "10", "--window", "3"];
+    let rules = ["--out-of-order", "--max-heaps", "16", "--events", "--write", scratch.path()];
+    let running = net.recv(&[&layout[..], &rules, &["10.83.0.2:7148"]].concat());
+
+    let [python, script] = peer::script("proxy.py");
+    let mut proxy = within(&net.sender, &python);
+    proxy.arg(script).args(["7200", RECEIVER, "7148", "1", "0.02", "0.02", "0.1"]);
+    let mut proxy = proxy.stdout(Stdio::piped()).spawn().expect("the proxy starts");
+    let mut said = BufReader::new(proxy.stdout.take().expect("a pipe")).lines();
+    assert_eq!(said.next().expect("a line").expect("text"), "listening");
+    let heaps = HEAPS.to_string();
+    let stream = ["--heaps", &heaps, "--heap-size", "8000", "--repeat-pointers", "--no-stop"];
+    // Slow enough that the proxy, which is a script, loses nothing itself.
+    net.send(&["127.0.0.1:7200"], &[&stream[..], &["--rate", "0.004"]].concat());
+    let end = "import socket; socket.socket(2, 2).sendto(b'', ('127.0.0.1', 7200))";
+    peer::run(within(&net.sender, &python).args(["-c", end]));
+    let counts: Value = serde_json::from_str(&said.next().expect("a line").expect("text")).unwrap();
+    assert!(proxy.wait().expect("it ends").success());
+
+    common::interrupt(running.id());
+    let (events, good) = running.finish();
+    assert!(good, "{events:?}");
+    let end = events.last().expect("an end event");
+    assert_balance(end);
+    let stats = &end["streams"][0]["stats"];
+    let count = |name: &str| stats[name].as_u64().unwrap_or(0);
+    assert_eq!(count("packets_received") + count("kernel_drops"), counts["sent"], "{end}");
+    assert!(counts["lost"].as_u64() > Some(0) && count("packets_discarded.duplicate") > 0, "{end}");
+    assert!(count("heaps.placed") > HEAPS / 2 && count("heaps.placed") < HEAPS, "{end}");
+    for chunk in of_kind(&events, "chunk") {
+        let id = chunk["id"].as_u64().expect("a number");
+        let data = scratch.read(&format!("chunk-{id}.bin"));
+        let present = scratch.read(&format!("chunk-{id}.present"));
+        for heap in (0..10).filter(|&heap| present[heap as usize] == 1) {
+            let sent = peer::payload(id * 10 + heap, 8000);
+            assert!(data[heap as usize * 8000..][..8000] == sent[..], "heap {heap} of chunk {id}");
+        }
+    }
 }

@@ -74,6 +74,18 @@ fn chunks_are_filled_by_the_sequence_item() {
 }
 
 #[test]
+fn the_worker_keeps_the_rate_if_the_kernel_cannot() {
+    let unread = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let to = unread.local_addr().unwrap().to_string();
+    let asked = ["--rate", "0.2", "--kernel-pacing", "--heap-size", "64KiB", "--heaps", "60"];
+    let output = run(&[&["send", "--json", &to], &asked[..]].concat());
+    let sent = json(&output);
+    assert_eq!(sent["pacing"], "software", "{sent}");
+    assert!(sent["gigabits_per_second"].as_f64().unwrap() < 0.22, "{sent}");
+    assert!(stderr(&output).contains("does not pace"), "{}", stderr(&output));
+}
+
+#[test]
 fn wrong_values_are_noticed() {
     // Without --verify the heaps after the first have values that were made for others.
     let send = ["--heaps", "6", "--heap-size", "4000"];
@@ -202,7 +214,7 @@ fn a_capture_that_is_cut_short_is_sent_as_far_as_it_goes() {
     assert_eq!(output.status.code(), Some(1), "{sent}");
     assert_eq!((&sent["ok"], &sent["why"]), (&false.into(), &"failed".into()), "{sent}");
     assert_eq!(sent["packets"], 4, "{sent}");
-    assert!(stderr(&output).contains("ends within a packet"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("it ends within the record"), "{}", stderr(&output));
 }
 
 #[test]
@@ -210,7 +222,10 @@ fn what_cannot_be_replayed_is_refused() {
     let good = capture("lo-2ports.pcap");
     let cases: [(&[&str], &str); 4] = [
         (&["--pcap", "none.pcap", "127.0.0.1:9"], "cannot open none.pcap"),
-        (&["--pcap", env!("CARGO_BIN_EXE_speadway"), "127.0.0.1:9"], "is no capture"),
+        (
+            &["--pcap", env!("CARGO_BIN_EXE_speadway"), "127.0.0.1:9"],
+            "is no pcap or pcapng capture",
+        ),
         (&["--pcap", &good, "tcp://127.0.0.1:9"], "name UDP destinations"),
         (&["--pcap", &good, "--heaps", "1", "127.0.0.1:9"], "cannot be used with"),
     ];

@@ -4,7 +4,6 @@ import atexit as _atexit
 from importlib import import_module as _import_module
 from types import ModuleType as _ModuleType
 
-from ._alias import install_as_spead2
 from ._descriptor import Descriptor
 from ._item import Item
 from ._item_group import ItemGroup
@@ -50,6 +49,17 @@ _atexit.register(_stop_all)
 
 for _class in (Descriptor, Item, ItemGroup):
     _class.__module__ = __name__  # where users find them
+
+
+def install_as_spead2() -> None:
+    """Have `import spead2`, and imports of its submodules, find speadway.
+
+    To be called before anything imports spead2: if it is there already, `RuntimeError` is raised. What
+    speadway logs then reaches the logger `spead2`, too.
+    """
+    from ._alias import install  # which few programs need
+
+    install()
 
 
 def __getattr__(name: str) -> _ModuleType:

@@ -1,24 +1,23 @@
 """speadway under the name spead2."""
 
 import importlib
-import importlib.abc
 import importlib.util
 import logging
 import sys
 from collections.abc import Sequence
 from importlib.machinery import ModuleSpec
 from types import ModuleType
+from typing import TYPE_CHECKING, cast
+
+if TYPE_CHECKING:
+    from importlib.abc import Loader
 
 _OURS = "speadway"
 _THEIRS = "spead2"
 
 
-def install_as_spead2() -> None:
-    """Has `import spead2`, and imports of its submodules, find speadway.
-
-    To be called before anything has imported spead2; or else it raises `RuntimeError`. What speadway
-    logs then reaches the logger `spead2`, too.
-    """
+def install() -> None:
+    """What `speadway.install_as_spead2` does."""
     ours = sys.modules[_OURS]
     if sys.modules.get(_THEIRS) is ours:
         return
@@ -33,8 +32,8 @@ def install_as_spead2() -> None:
     logging.getLogger(_OURS).parent = logging.getLogger(_THEIRS)
 
 
-class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Finds `spead2.name` as the module that `speadway.name` is."""
+class _Finder:
+    """Finds and loads `spead2.name` as the module that `speadway.name` is."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
@@ -43,7 +42,7 @@ class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
             return None
         if importlib.util.find_spec(_our_name(fullname)) is None:
             return None
-        return ModuleSpec(fullname, self)
+        return ModuleSpec(fullname, cast("Loader", self))
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         module = importlib.import_module(_our_name(spec.name))
@@ -53,7 +52,7 @@ class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
     def exec_module(self, module: ModuleType) -> None:
         spec = module.__spec__
-        if spec is not None and spec.loader is self:
+        if spec is not None and spec.name.startswith(f"{_THEIRS}."):
             module.__spec__ = spec.loader_state
 
 

@@ -1,14 +1,18 @@
 """`Descriptor`: the name, meaning and type of an item."""
 
+from __future__ import annotations
+
 import ast
 from collections.abc import Iterable, Sequence
-from typing import Any, Self, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import numpy as np
-import numpy.typing as npt
 from numpy.lib import format as npy_format
 
 from ._speadway import BUG_COMPAT_SWAP_ENDIAN, Flavour, RawDescriptor
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 Format = Sequence[tuple[str, int]]
 Shape = Sequence[int | None]
@@ -177,7 +181,7 @@ class Descriptor:
             raw.format = list(self.format or ())
         return raw
 
-    def _is_same(self, other: "Descriptor") -> bool:
+    def _is_same(self, other: Descriptor) -> bool:
         """Whether nothing changes if one takes the place of the other."""
         return (
             (self.id, self.name, self.description) == (other.id, other.name, other.description)

@@ -1,16 +1,19 @@
 """`Item`: a descriptor with a value."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
 from ._descriptor import Descriptor, Format, Shape
 from ._speadway import pack_bits, unpack_bits
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from ._speadway.recv import RawItem
 
 # One dimension of these is text.
@@ -76,7 +79,7 @@ class Item(Descriptor):
         self._value = value
         self.version += 1
 
-    def set_from_raw(self, raw_item: "RawItem", new_order: str = "=") -> None:
+    def set_from_raw(self, raw_item: RawItem, new_order: str = "=") -> None:
         """Sets the value to the one received.
 
         Parameters

@@ -1,18 +1,21 @@
 """`ItemGroup`: the items of a stream."""
 
+from __future__ import annotations
+
 import itertools
 import logging
 from collections.abc import ItemsView, KeysView, ValuesView
 from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
-import numpy.typing as npt
 
 from ._descriptor import Format, Shape
 from ._item import Item
 from ._speadway import STREAM_CTRL_ID, update_items
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from .recv import Heap
 
 _FIRST_ID = 0x1000
@@ -80,7 +83,7 @@ class ItemGroup:
         """The items with their names."""
         return self._by_name.items()
 
-    def update(self, heap: "Heap", new_order: str = "=") -> dict[str, Item]:
+    def update(self, heap: Heap, new_order: str = "=") -> dict[str, Item]:
         """Takes over a received heap: its descriptors, then its values.
 
         Items that were not described are ignored, with a warning.
@@ -117,7 +120,7 @@ class ItemGroup:
             updated[item.name] = item
         return updated
 
-    def _add_descriptors(self, heap: "Heap") -> None:
+    def _add_descriptors(self, heap: Heap) -> None:
         for raw_descriptor in heap.get_descriptors():
             self._add_item(Item.from_raw(raw_descriptor, heap.flavour))
 

@@ -7,7 +7,7 @@ from numba import types
 from numba.extending import intrinsic
 
 
-@intrinsic
+@intrinsic  # type: ignore[untyped-decorator]
 def intp_to_voidptr(_context: Any, src: Any) -> Any:
     """Make a void pointer of an integer (`intp` or `uintp`).
 

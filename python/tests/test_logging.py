@@ -49,14 +49,11 @@ def test_a_full_ring_is_a_warning_where_packets_are_lost(lib, caplog):
     stream.add_udp_reader(0, bind_hostname="127.0.0.1", buffer_size=0)
     queue = lib.InprocQueue()
     stream.add_inproc_reader(queue)
-    with caplog.at_level(logging.INFO):
+    with caplog.at_level(logging.WARNING):
         for packet in packets.encode(packets.heaps(3)):
             queue.add_packet(packet)
         until(lambda: messages(caplog, lib))
         assert messages(caplog, lib) == ["worker thread blocked by full ringbuffer on heap 2"]
-        stream.stop()
-        until(lambda: len(messages(caplog, lib)) > 1)
-    assert "dropped heap 2 due to external stop" in messages(caplog, lib)
 
 
 def test_a_full_ring_is_no_warning_where_nothing_is_lost(lib, caplog):

@@ -42,4 +42,5 @@ pub use layout::{Layout, LayoutBuilder, LayoutError};
 pub(crate) use lone::Lone;
 pub use place::{HeapContext, Place, Placement};
 pub use pool::{ChunkPool, PoolError, PoolStats};
+pub(crate) use view::ChunkView;
 pub(crate) use window::{Reach, Supply, Window};

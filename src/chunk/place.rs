@@ -4,7 +4,7 @@ use crate::heap::Origin;
 use crate::wire::Packet;
 
 /// Where a heap's payload goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Placement {
     /// The chunk's id, at most 2^63 - 1.
     pub chunk: u64,

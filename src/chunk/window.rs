@@ -116,7 +116,12 @@ impl<S: Supply> Window<S> {
 
     /// Makes room for chunk `id` and opens it and those before it. After [`Reach::Park`] it is
     /// called again and goes on where it stopped.
+    #[inline]
     pub(crate) fn reach(&mut self, id: u64, cx: &Cx<'_>) -> Reach {
+        if self.head <= id && id < self.tail { Reach::Open } else { self.move_to(id, cx) }
+    }
+
+    fn move_to(&mut self, id: u64, cx: &Cx<'_>) -> Reach {
         if id < self.head {
             return Reach::TooOld;
         }

@@ -2,7 +2,7 @@
 
 use super::outcome::PacketDiscard;
 use super::ranges::{Clash, RangeSet};
-use crate::wire::{Packet, ctrl, ids};
+use crate::wire::Packet;
 
 /// What is known of a heap while its packets arrive. Where the payload goes is not its business.
 #[derive(Debug, Default)]
@@ -18,18 +18,26 @@ pub(crate) struct Assembly {
 }
 
 impl Assembly {
-    /// Starts over for the heap that `packet` belongs to; nothing is accepted yet.
-    pub(crate) fn start(&mut self, packet: &Packet<'_>) {
+    /// Starts over for the heap that `packet`, which is accepted, is the first to arrive of. With
+    /// order required it has to be its first.
+    #[inline]
+    pub(crate) fn start(&mut self, packet: &Packet<'_>, out_of_order: bool) {
+        let (start, received) = (packet.payload_offset(), packet.payload().len() as u64);
         self.cnt = packet.heap_cnt();
         self.flavour_bits = packet.flavour_bits();
-        self.length = None;
-        self.min_length = 0;
-        self.received = 0;
-        self.ranges.clear();
-        self.is_stop = false;
+        self.length = packet.heap_length();
+        // The decoder saw to it that the payload ends within the heap, and 56 bits hold both.
+        let end = self.length.unwrap_or(start + received);
+        self.min_length = end.max(packet.items_end());
+        self.received = received;
+        self.is_stop = packet.is_stop();
+        if out_of_order {
+            self.ranges.start(start, start + received);
+        }
     }
 
-    /// Accepts a packet of this heap, or says why not and changes nothing.
+    /// Accepts another packet of this heap, or says why not and changes nothing.
+    #[inline(always)]
     pub(crate) fn accept(
         &mut self,
         packet: &Packet<'_>,
@@ -38,12 +46,10 @@ impl Assembly {
         if packet.flavour_bits() != self.flavour_bits {
             return Err(PacketDiscard::FlavourInconsistent);
         }
-        let length = self.agreed_length(packet)?;
         let start = packet.payload_offset();
-        let end = start
-            .checked_add(packet.payload().len() as u64)
-            .filter(|&end| length.is_none_or(|length| end <= length))
-            .ok_or(PacketDiscard::HeapOverflow)?;
+        // Both have at most 56 bits.
+        let end = start + packet.payload().len() as u64;
+        let length = self.agreed_length(packet, end)?;
         if out_of_order {
             self.ranges.insert(start, end).map_err(|clash| match clash {
                 Clash::Duplicate => PacketDiscard::Duplicate,
@@ -55,28 +61,41 @@ impl Assembly {
         }
         self.received += end - start;
         self.length = length;
-        self.min_length = self.min_length.max(end).max(length.unwrap_or(0));
-        self.note_items(packet);
+        self.min_length = self.min_length.max(length.unwrap_or(end)).max(packet.items_end());
+        self.is_stop |= packet.is_stop();
         Ok(())
     }
 
-    /// The heap's length with what the packet says of it.
-    fn agreed_length(&self, packet: &Packet<'_>) -> Result<Option<u64>, PacketDiscard> {
-        match (self.length, packet.heap_length()) {
-            (Some(known), Some(said)) if known != said => Err(PacketDiscard::LengthInconsistent),
-            // An item that starts behind the length makes the heap impossible to complete.
-            (_, Some(said)) if said < self.min_length => Err(PacketDiscard::LengthTooSmall),
-            (known, said) => Ok(known.or(said)),
-        }
+    /// Where the packet after the last would start, if none is missing.
+    #[inline]
+    pub(crate) fn next_offset(&self, out_of_order: bool) -> u64 {
+        if out_of_order { self.ranges.end() } else { self.received }
     }
 
-    fn note_items(&mut self, packet: &Packet<'_>) {
-        for item in packet.items() {
-            if !item.is_immediate() {
-                self.min_length = self.min_length.max(item.value());
-            } else if item.id() == ids::STREAM_CTRL && item.value() == ctrl::STREAM_STOP {
-                self.is_stop = true;
+    /// Accepts `bytes` of payload at [`next_offset`](Self::next_offset), of packets that are like the
+    /// last and end within the heap, whose length is known.
+    #[inline]
+    pub(crate) fn accept_next(&mut self, bytes: u64, out_of_order: bool) {
+        if out_of_order {
+            self.ranges.extend(bytes);
+        }
+        self.received += bytes;
+    }
+
+    /// The heap's length with what the packet says of it, whose payload ends at `end`.
+    #[inline(always)]
+    fn agreed_length(&self, packet: &Packet<'_>, end: u64) -> Result<Option<u64>, PacketDiscard> {
+        let length = match (self.length, packet.heap_length()) {
+            (Some(known), Some(said)) if known != said => {
+                return Err(PacketDiscard::LengthInconsistent);
             }
+            // An item that starts behind the length makes the heap impossible to complete.
+            (_, Some(said)) if said < self.min_length => return Err(PacketDiscard::LengthTooSmall),
+            (known, said) => known.or(said),
+        };
+        match length {
+            Some(length) if end > length => Err(PacketDiscard::HeapOverflow),
+            _ => Ok(length),
         }
     }
 

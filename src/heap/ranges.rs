@@ -16,16 +16,36 @@ pub(crate) enum Clash {
 }
 
 impl RangeSet {
-    pub(crate) fn clear(&mut self) {
+    /// Forgets all ranges but this one; an empty one leaves no trace.
+    #[inline]
+    pub(crate) fn start(&mut self, start: u64, end: u64) {
         self.ranges.clear();
+        if start < end {
+            self.ranges.push((start, end));
+        }
     }
 
     pub(crate) fn as_slice(&self) -> &[(u64, u64)] {
         &self.ranges
     }
 
+    /// Where the last range ends; 0 if there is none.
+    #[inline]
+    pub(crate) fn end(&self) -> u64 {
+        self.ranges.last().map_or(0, |range| range.1)
+    }
+
+    /// Makes the last range longer.
+    #[inline]
+    pub(crate) fn extend(&mut self, by: u64) {
+        if let Some(last) = self.ranges.last_mut() {
+            last.1 += by;
+        }
+    }
+
     /// Adds `start..end`. An empty range is accepted where nothing has been received, and leaves no
     /// trace.
+    #[inline]
     pub(crate) fn insert(&mut self, start: u64, end: u64) -> Result<(), Clash> {
         // The usual packet continues the last range.
         if let Some(last) = self.ranges.last_mut()
@@ -34,6 +54,11 @@ impl RangeSet {
             last.1 = end;
             return Ok(());
         }
+        self.insert_between(start, end)
+    }
+
+    #[inline(never)]
+    fn insert_between(&mut self, start: u64, end: u64) -> Result<(), Clash> {
         let next = self.ranges.partition_point(|range| range.0 <= start);
         let before = next.checked_sub(1);
         if before.is_some_and(|at| start < self.ranges[at].1) {

@@ -54,8 +54,15 @@ impl<H: Default> SlotTable<H> {
         }
     }
 
+    #[inline]
     pub(crate) fn get(&mut self, slot: usize) -> &mut Slot<H> {
         &mut self.slots[slot]
+    }
+
+    /// The slot where the last packet went, if its heap is still there.
+    #[inline]
+    pub(crate) fn last(&mut self) -> Option<&mut Slot<H>> {
+        self.slots.get_mut(self.last).filter(|slot| slot.live)
     }
 
     /// Heaps under assembly.
@@ -69,6 +76,11 @@ impl<H: Default> SlotTable<H> {
         if self.cnts[self.last] == cnt && self.slots[self.last].live {
             return (Some(self.last), 1);
         }
+        self.find_other(cnt)
+    }
+
+    #[inline(never)]
+    fn find_other(&mut self, cnt: u64) -> (Option<usize>, u64) {
         let found = match &self.index {
             Some(index) => (index.get(&cnt).copied(), 1),
             None => self.search(cnt),
@@ -91,6 +103,7 @@ impl<H: Default> SlotTable<H> {
     }
 
     /// The slot that a new heap `cnt` takes. If it is live its heap has to be pushed out first.
+    #[inline]
     pub(crate) fn next(&mut self, cnt: u64) -> usize {
         let base = self.base(cnt);
         let head = &mut self.heads[base / self.per_substream];
@@ -102,6 +115,7 @@ impl<H: Default> SlotTable<H> {
     }
 
     /// Puts heap `cnt` into a slot that [`next`](Self::next) named.
+    #[inline]
     pub(crate) fn occupy(&mut self, slot: usize, cnt: u64) {
         debug_assert!(!self.slots[slot].live, "a slot is emptied before it is filled");
         self.slots[slot].live = true;
@@ -116,9 +130,18 @@ impl<H: Default> SlotTable<H> {
     }
 
     /// Empties a slot.
+    #[inline]
     pub(crate) fn vacate(&mut self, slot: usize) {
         self.slots[slot].live = false;
         self.live -= 1;
+        if self.index.is_some() {
+            self.forget(slot);
+        }
+    }
+
+    /// Takes an emptied slot from the index.
+    #[inline(never)]
+    fn forget(&mut self, slot: usize) {
         let cnt = self.cnts[slot];
         let Some(index) = &mut self.index else { return };
         if index.get(&cnt) != Some(&slot) {
@@ -145,6 +168,7 @@ impl<H: Default> SlotTable<H> {
         self.heads.iter().enumerate().flat_map(ages).filter(|&slot| self.slots[slot].live).collect()
     }
 
+    #[inline]
     fn base(&self, cnt: u64) -> usize {
         match self.heads.len() {
             1 => 0,

@@ -15,6 +15,7 @@ mod fallback;
 mod interface;
 #[cfg(target_os = "linux")]
 mod linux;
+mod pacing;
 mod raw;
 mod receiver;
 mod sender;
@@ -29,7 +30,9 @@ use fallback as imp;
 #[cfg(target_os = "linux")]
 use linux as imp;
 
+pub(crate) use pacing::require_kernel_pacing;
 pub(crate) use raw::recv_now;
+pub(crate) use sender::{TRAIN_BYTES, TRAIN_PACKETS};
 
 pub use config::{DEFAULT_MAX_DATAGRAM, DEFAULT_RECV_BUFFER, Granted, UdpConfig};
 pub use error::NetError;
@@ -37,5 +40,5 @@ pub use interface::{Interface, InterfaceInfo, interfaces};
 pub use receiver::{ReceiverConfig, UdpReceiver};
 pub use sender::{DEFAULT_SEND_BUFFER, PacketParts, UdpSendConfig, UdpSender};
 pub use socket::{UdpSocket, adopt_udp, bind_udp};
-pub use staging::Datagram;
+pub use staging::{Datagram, Train};
 pub use tcp::{TcpListener, adopt_tcp_listener, adopt_tcp_stream, connect_tcp, listen_tcp};

@@ -10,7 +10,7 @@ use socket2::Socket;
 use super::config::DEFAULT_MAX_DATAGRAM;
 use super::imp::{self, options};
 use super::socket::UdpSocket;
-use super::staging::{Datagram, Staging};
+use super::staging::{Datagram, Staging, Train};
 
 /// The size of a slot for merged datagrams, in bytes: what the 16-bit length of an IP packet can
 /// express, so that no message is ever cut.
@@ -224,6 +224,25 @@ impl UdpReceiver {
     #[inline]
     pub fn advance(&mut self) {
         self.staging.advance();
+    }
+
+    /// The staged datagrams that came as one with the next and follow it, itself included, if none of
+    /// them was cut; otherwise there is only [`peek`](Self::peek).
+    #[must_use]
+    pub fn peek_train(&self) -> Option<Train<'_>> {
+        self.staging.peek_train()
+    }
+
+    /// Passes the datagrams that the next `bytes` of the [train](Self::peek_train) are, at least one.
+    pub fn advance_by(&mut self, bytes: usize) {
+        self.staging.advance_by(bytes);
+    }
+
+    /// Whether the last call left nothing waiting. What arrived after it makes the socket readable
+    /// anew, also for those who are told only once.
+    #[must_use]
+    pub fn is_drained(&self) -> bool {
+        !self.staging.is_full()
     }
 
     /// How many messages the kernel dropped because the receive buffer was full, since the socket

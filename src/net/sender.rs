@@ -17,6 +17,14 @@ use super::socket::{bind_advice, local_addr, require_udp};
 /// have always used.
 pub const DEFAULT_SEND_BUFFER: usize = 512 * 1024;
 
+/// The most packets that the kernel takes as one train (`UDP_MAX_SEGMENTS` in linux/udp.h: 64, since
+/// 6.9 128).
+pub(crate) const TRAIN_PACKETS: usize = 64;
+
+/// The most bytes of one train: what IPv4 takes, 65535 less its own and the UDP header. IPv6
+/// would take 20 more, but an IPv6 socket may send over IPv4 too.
+pub(crate) const TRAIN_BYTES: usize = 65_507;
+
 /// How to set up a UDP socket to send from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]

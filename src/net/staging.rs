@@ -30,6 +30,21 @@ pub struct Datagram<'a> {
     pub time: Option<SystemTime>,
 }
 
+/// Datagrams that came as one and lie one after the other, borrowed from the staging memory. None
+/// of them is cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Train<'a> {
+    /// Their payloads. No bytes are one empty datagram.
+    pub bytes: &'a [u8],
+    /// Bytes of each of them but the last, which may have fewer; never 0.
+    pub size: usize,
+    /// Who sent them, if asked for.
+    pub source: Option<SocketAddr>,
+    /// When the kernel received them, if asked for.
+    pub time: Option<SystemTime>,
+}
+
 /// What one receive call put into one slot: a datagram, or a train of them merged by the kernel.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Message {
@@ -159,6 +174,11 @@ impl Staging {
         }
     }
 
+    /// Whether the last call filled every slot, so that more may be waiting.
+    pub(super) fn is_full(&self) -> bool {
+        self.filled == self.messages.len()
+    }
+
     /// Datagrams not yet passed.
     #[inline]
     pub(super) fn remaining(&self) -> usize {
@@ -184,15 +204,33 @@ impl Staging {
         })
     }
 
+    /// The datagrams from the cursor to the end of their message, if none of the message was cut.
+    pub(super) fn peek_train(&self) -> Option<Train<'_>> {
+        let Cursor { message, at, end, step, remaining } = self.cursor;
+        let message = self.messages.get(message).filter(|_| remaining > 0)?;
+        if message.cut || message.len.min(step) > self.max_datagram {
+            return None;
+        }
+        let (source, time) = (message.source, message.time);
+        Some(Train { bytes: &self.memory[at..end], size: step, source, time })
+    }
+
     /// Moves the cursor past the current datagram.
     #[inline]
     pub(super) fn advance(&mut self) {
+        self.advance_by(self.cursor.step);
+    }
+
+    /// Moves the cursor past the datagrams that the next `bytes` of its message are, which are at
+    /// least one.
+    pub(super) fn advance_by(&mut self, bytes: usize) {
         let cursor = &mut self.cursor;
         if cursor.remaining == 0 {
             return;
         }
-        cursor.remaining -= 1;
-        cursor.at += cursor.step;
+        let datagrams = bytes.div_ceil(cursor.step).max(1);
+        cursor.remaining = cursor.remaining.saturating_sub(datagrams);
+        cursor.at += datagrams * cursor.step;
         if cursor.at >= cursor.end {
             self.enter(self.cursor.message + 1);
         }
@@ -240,6 +278,43 @@ mod tests {
         let expected = [&of_train[..], &[(0, 7, false)], &of_train[..]].concat();
         assert_eq!(drain(&mut staging), expected);
         assert_eq!(staging.truncated(), 0);
+    }
+
+    /// As `drain`, some bytes of a train at a time, and one by one where there is none.
+    fn drain_trains(staging: &mut Staging, most: usize) -> Vec<(u8, usize, bool)> {
+        let mut seen = Vec::new();
+        while staging.remaining() > 0 {
+            let Some(train) = staging.peek_train() else {
+                let Some(datagram) = staging.peek() else { break };
+                let first = datagram.bytes.first().copied().unwrap_or(255);
+                seen.push((first, datagram.bytes.len(), datagram.truncated));
+                staging.advance();
+                continue;
+            };
+            let (bytes, size) = (train.bytes, train.size);
+            let some = &bytes[..bytes.len().min(most * size)];
+            if some.is_empty() {
+                seen.push((255, 0, false));
+            }
+            seen.extend(some.chunks(size).map(|datagram| (datagram[0], datagram.len(), false)));
+            let passed = some.len();
+            staging.advance_by(passed);
+        }
+        seen
+    }
+
+    #[test]
+    fn trains_are_what_their_datagrams_are() {
+        let message = |len, segment| Message { len, segment, ..Message::default() };
+        let cut = Message { cut: true, ..message(6, 4) };
+        let messages =
+            [message(25, 10), message(7, 0), cut, message(0, 0), message(40, 10), message(24, 12)];
+        for max in [8, 11, 100] {
+            for most in 1..5 {
+                let expected = drain(&mut staged(max, &messages));
+                assert_eq!(drain_trains(&mut staged(max, &messages), most), expected);
+            }
+        }
     }
 
     #[test]

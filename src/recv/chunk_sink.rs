@@ -5,7 +5,8 @@ use std::sync::Arc;
 use super::engine::{Close, Sink};
 use super::stats::Counters;
 use crate::chunk::{
-    Cx, Group, HeapContext, JumpGuard, ParkReason, Place, Placement, Reach, Supply, Verdict, Window,
+    ChunkView, Cx, Group, HeapContext, JumpGuard, ParkReason, Place, Placement, Reach, Supply,
+    Verdict, Window,
 };
 use crate::heap::{HeapOutcome, Origin, PacketDiscard, Slot};
 use crate::wire::Packet;
@@ -36,14 +37,22 @@ pub(crate) struct ChunkOptions {
 
 /// Where a heap goes.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) enum Destination {
+pub(crate) struct Target {
+    state: State,
+    /// Decided unless the state says otherwise.
+    at: Placement,
+}
+
+/// How far the way of a heap's payload is known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum State {
     /// Not asked yet.
     #[default]
     Unknown,
-    /// Decided; its chunk is not open yet.
-    Wanted(Placement),
+    /// Decided; the chunk is not open yet.
+    Wanted,
     /// Into an open chunk.
-    Chunk(Placement),
+    Open,
     /// Nowhere, for this reason.
     Lost(HeapOutcome),
 }
@@ -61,29 +70,34 @@ impl<S: Supply> ChunkSink<S> {
     }
 
     /// Asks where a heap goes, and checks the answer as far as that is possible without its chunk.
+    #[inline(always)]
     fn decide(
         &mut self,
+        at: &mut Placement,
         packet: &Packet<'_>,
         length: u64,
         origin: &Origin,
         cx: &Cx<'_>,
-    ) -> Destination {
+    ) -> State {
         let Some(placement) = self.ask(packet, length, origin) else {
-            return Destination::Lost(HeapOutcome::Rejected);
+            return State::Lost(HeapOutcome::Rejected);
         };
-        let (_, extra_len) = placement.extra;
-        if placement.chunk > Placement::MAX_CHUNK || extra_len > self.extra.len() {
-            return Destination::Lost(HeapOutcome::BadPlacement);
+        *at = placement;
+        let (_, extra_len) = at.extra;
+        if at.chunk > Placement::MAX_CHUNK || extra_len > self.extra.len() {
+            return State::Lost(HeapOutcome::BadPlacement);
         }
-        if !self.believes(placement.chunk, cx) {
-            return Destination::Lost(HeapOutcome::Doubtful);
+        if !self.believes(at.chunk, cx) {
+            return State::Lost(HeapOutcome::Doubtful);
         }
-        Destination::Wanted(placement)
+        State::Wanted
     }
 
     /// What the placement says; it is counted if that is "not for a chunk".
     fn ask(&mut self, packet: &Packet<'_>, length: u64, origin: &Origin) -> Option<Placement> {
-        self.extra.fill(0);
+        if !self.extra.is_empty() {
+            self.extra.fill(0);
+        }
         let placement = self.place.place(&mut HeapContext {
             packet,
             heap_length: length,
@@ -116,66 +130,62 @@ impl<S: Supply> ChunkSink<S> {
     }
 
     /// Opens the chunk that a heap wants and checks that the heap fits it.
-    fn enter(
-        &mut self,
-        want: Placement,
-        length: u64,
-        cx: &Cx<'_>,
-    ) -> Result<Destination, ParkReason> {
+    #[inline(always)]
+    fn enter(&mut self, want: &Placement, length: u64, cx: &Cx<'_>) -> Result<State, ParkReason> {
         match self.window.reach(want.chunk, cx) {
             Reach::Park(reason) => return Err(reason),
             Reach::TooOld => {
                 self.counters.too_old_heaps.add(1);
-                return Ok(Destination::Lost(HeapOutcome::TooOld));
+                return Ok(State::Lost(HeapOutcome::TooOld));
             }
             Reach::Open => {}
         }
-        let options = self.options;
-        let Some(view) = self.window.slot(want.chunk).and_then(|slot| slot.view) else {
-            return Ok(Destination::Lost(HeapOutcome::NoChunk));
+        let options = &self.options;
+        let Some(view) = self.window.slot(want.chunk).and_then(|slot| slot.view.as_ref()) else {
+            return Ok(State::Lost(HeapOutcome::NoChunk));
         };
-        let units = options.packet_presence.map_or(1, |size| length.div_ceil(size));
-        let units = usize::try_from(units).unwrap_or(usize::MAX);
+        let units = match options.packet_presence {
+            None => 1,
+            Some(size) => usize::try_from(length.div_ceil(size)).unwrap_or(usize::MAX),
+        };
         if !view.holds((want.offset, length), (want.index, units), want.extra) {
-            return Ok(Destination::Lost(HeapOutcome::BadPlacement));
+            return Ok(State::Lost(HeapOutcome::BadPlacement));
         }
         if options.packet_presence.is_none() {
             let taken = options.deduplicate && view.is_present(want.index);
             // The member's number fits: groups refuse more members than claims can tell apart.
             if taken || !view.claim(want.index, options.member as u16) {
-                return Ok(Destination::Lost(HeapOutcome::PlaceTaken));
+                return Ok(State::Lost(HeapOutcome::PlaceTaken));
             }
         }
         let (offset, len) = want.extra;
-        view.write_extra(offset, &self.extra[..len]);
-        Ok(Destination::Chunk(want))
+        if len > 0 {
+            view.write_extra(offset, &self.extra[..len]);
+        }
+        Ok(State::Open)
     }
 
+    #[inline(always)]
     fn write(
         &mut self,
-        to: Placement,
+        to: &Placement,
         length: u64,
         packet: &Packet<'_>,
     ) -> Result<(), PacketDiscard> {
         let Some(slot) = self.window.slot(to.chunk) else { return Err(PacketDiscard::TooOld) };
-        let Some(view) = slot.view else { return Err(PacketDiscard::NoChunk) };
-        let units = self.options.packet_presence.map(|size| Units::of(packet, length, size));
-        if let Some(units) = &units {
-            for unit in units.touched.clone() {
-                if self.options.deduplicate && view.is_present(to.index + unit) {
-                    return Err(PacketDiscard::Duplicate);
-                }
-                if !view.claim(to.index + unit, self.options.member as u16) {
-                    return Err(PacketDiscard::PlaceTaken);
-                }
-            }
-        }
+        let Some(view) = &slot.view else { return Err(PacketDiscard::NoChunk) };
         // The heap fits its chunk, so its length and this offset fit a usize. That the packet fits
         // its heap was found when it was accepted, but a reader may break its promise and offer
         // another one after a park; what lies behind the heap may be another member's.
         if packet.payload_offset() + packet.payload().len() as u64 > length {
             return Err(PacketDiscard::HeapOverflow);
         }
+        let units = match self.options.packet_presence {
+            None => None,
+            Some(size) => {
+                Some(self.options.claim_units(view, to, Units::of(packet, length, size))?)
+            }
+        };
         let offset = to.offset + packet.payload_offset() as usize;
         if !view.write(offset, packet.payload()) {
             return Err(PacketDiscard::BadPlacement);
@@ -189,7 +199,8 @@ impl<S: Supply> ChunkSink<S> {
     }
 
     /// A heap is whole: its place is marked, if its chunk is still there.
-    fn complete(&mut self, at: Placement) -> HeapOutcome {
+    #[inline(always)]
+    fn complete(&mut self, at: &Placement) -> HeapOutcome {
         let Some(slot) = self.window.slot(at.chunk) else {
             self.counters.too_old_heaps.add(1);
             return HeapOutcome::TooOld;
@@ -199,6 +210,27 @@ impl<S: Supply> ChunkSink<S> {
             slot.units += u64::from(view.mark(at.index));
         }
         HeapOutcome::Placed
+    }
+}
+
+impl ChunkOptions {
+    /// With packet presence: claims the units that a packet touches.
+    #[inline(never)]
+    fn claim_units(
+        &self,
+        view: &ChunkView,
+        to: &Placement,
+        units: Units,
+    ) -> Result<Units, PacketDiscard> {
+        for unit in units.touched.clone() {
+            if self.deduplicate && view.is_present(to.index + unit) {
+                return Err(PacketDiscard::Duplicate);
+            }
+            if !view.claim(to.index + unit, self.member as u16) {
+                return Err(PacketDiscard::PlaceTaken);
+            }
+        }
+        Ok(units)
     }
 }
 
@@ -223,7 +255,7 @@ impl Units {
 }
 
 impl<S: Supply> Sink for ChunkSink<S> {
-    type Heap = Destination;
+    type Heap = Target;
 
     const NEEDS_LENGTH: bool = true;
 
@@ -235,59 +267,76 @@ impl<S: Supply> Sink for ChunkSink<S> {
         self.window.has_backlog()
     }
 
-    fn begin(&mut self, heap: &mut Destination) {
-        *heap = Destination::Unknown;
+    #[inline(always)]
+    fn begin(&mut self, heap: &mut Target) {
+        heap.state = State::Unknown;
     }
 
+    #[inline(always)]
+    fn is_open(heap: &Target) -> bool {
+        matches!(heap.state, State::Open | State::Lost(_))
+    }
+
+    #[inline(always)]
     fn open(
         &mut self,
-        slot: &mut Slot<Destination>,
+        slot: &mut Slot<Target>,
         packet: &Packet<'_>,
         origin: &Origin,
         cx: &Cx<'_>,
     ) -> Result<(), ParkReason> {
         let length = slot.assembly.length().unwrap_or(0);
-        if length > 0 && matches!(slot.heap, Destination::Unknown) {
-            slot.heap = self.decide(packet, length, origin, cx);
+        let Target { state, at } = &mut slot.heap;
+        if length > 0 && *state == State::Unknown {
+            *state = self.decide(at, packet, length, origin, cx);
         }
-        if let Destination::Wanted(placement) = slot.heap {
-            slot.heap = self.enter(placement, length, cx)?;
+        if *state == State::Wanted {
+            *state = self.enter(at, length, cx)?;
         }
         Ok(())
     }
 
-    fn store(
-        &mut self,
-        slot: &mut Slot<Destination>,
-        packet: &Packet<'_>,
-    ) -> Result<(), PacketDiscard> {
-        match slot.heap {
-            Destination::Chunk(placement) => {
-                self.write(placement, slot.assembly.length().unwrap_or(0), packet)
-            }
-            Destination::Lost(outcome) => Err(as_discard(outcome)),
+    #[inline(always)]
+    fn store(&mut self, slot: &mut Slot<Target>, packet: &Packet<'_>) -> Result<(), PacketDiscard> {
+        match slot.heap.state {
+            State::Open => self.write(&slot.heap.at, slot.assembly.length().unwrap_or(0), packet),
+            State::Lost(outcome) => Err(as_discard(outcome)),
             // A heap without payload has nothing to place.
-            Destination::Unknown | Destination::Wanted(_) => Ok(()),
+            State::Unknown | State::Wanted => Ok(()),
         }
     }
 
-    fn swallow(&mut self, slot: &mut Slot<Destination>, packet: &Packet<'_>, origin: &Origin) {
+    fn swallow(&mut self, slot: &mut Slot<Target>, packet: &Packet<'_>, origin: &Origin) {
         let length = slot.assembly.length().unwrap_or(0);
-        let is_new = matches!(slot.heap, Destination::Unknown);
+        let is_new = slot.heap.state == State::Unknown;
         if length > 0 && is_new && self.place.sees_stop_heaps() {
             self.ask(packet, length, origin);
-            slot.heap = Destination::Lost(HeapOutcome::Stop);
+            slot.heap.state = State::Lost(HeapOutcome::Stop);
         }
     }
 
-    fn close(&mut self, slot: &mut Slot<Destination>, why: Close) -> HeapOutcome {
-        match (slot.heap, why) {
+    #[inline(always)]
+    fn writer<'a>(
+        &'a mut self,
+        heap: &'a mut Target,
+    ) -> Option<impl FnMut(usize, &[u8]) -> bool + use<'a, S>> {
+        if heap.state != State::Open || self.options.packet_presence.is_some() {
+            return None;
+        }
+        let to = &heap.at;
+        let view = self.window.slot(to.chunk)?.view.as_ref()?;
+        Some(move |at, payload: &[u8]| view.write(to.offset + at, payload))
+    }
+
+    #[inline(always)]
+    fn close(&mut self, slot: &mut Slot<Target>, why: Close) -> HeapOutcome {
+        match (slot.heap.state, why) {
             (_, Close::Swallowed) => HeapOutcome::Stop,
-            (Destination::Lost(outcome), _) => outcome,
+            (State::Lost(outcome), _) => outcome,
             (_, Close::Evicted) => HeapOutcome::Evicted,
             (_, Close::Flushed) => HeapOutcome::Flushed,
-            (Destination::Chunk(placement), Close::Complete) => self.complete(placement),
-            (Destination::Unknown | Destination::Wanted(_), Close::Complete) => HeapOutcome::Empty,
+            (State::Open, Close::Complete) => self.complete(&slot.heap.at),
+            (State::Unknown | State::Wanted, Close::Complete) => HeapOutcome::Empty,
         }
     }
 
@@ -317,6 +366,7 @@ impl<S: Supply> Sink for ChunkSink<S> {
 }
 
 /// The reason to discard the packets of a heap that goes nowhere.
+#[cold]
 fn as_discard(outcome: HeapOutcome) -> PacketDiscard {
     match outcome {
         HeapOutcome::TooOld => PacketDiscard::TooOld,

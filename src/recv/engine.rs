@@ -7,10 +7,11 @@
 
 use std::sync::Arc;
 
+use super::reader::Taken;
 use super::stats::Counters;
 use crate::chunk::{Cx, Group, ParkReason};
 use crate::heap::{Assembly, HeapOutcome, Origin, PacketDiscard, Slot, SlotTable};
-use crate::wire::{DecodeError, Packet};
+use crate::wire::{Decoder, Packet};
 
 /// What the engine does with heaps: assemble them, or place them in chunks.
 pub(crate) trait Sink: Send {
@@ -29,7 +30,12 @@ pub(crate) trait Sink: Send {
     /// A slot is taken by a new heap.
     fn begin(&mut self, heap: &mut Self::Heap);
 
+    /// Whether a heap's packets can be stored as they come.
+    fn is_open(heap: &Self::Heap) -> bool;
+
     /// Prepares for an accepted packet's payload. May be called again for the same packet.
+    ///
+    /// Not called for heaps that [are open](Self::is_open).
     fn open(
         &mut self,
         slot: &mut Slot<Self::Heap>,
@@ -47,6 +53,13 @@ pub(crate) trait Sink: Send {
 
     /// A packet of the heap that ends the stream was accepted; its payload goes nowhere.
     fn swallow(&mut self, _slot: &mut Slot<Self::Heap>, _packet: &Packet<'_>, _origin: &Origin) {}
+
+    /// How to store payload at an offset of a heap that [is open](Self::is_open), if there is a
+    /// simple way: a function that says whether it did. Nothing else happens to the sink meanwhile.
+    fn writer<'a>(
+        &'a mut self,
+        heap: &'a mut Self::Heap,
+    ) -> Option<impl FnMut(usize, &[u8]) -> bool + use<'a, Self>>;
 
     /// A heap leaves its slot. Says what became of it.
     fn close(&mut self, slot: &mut Slot<Self::Heap>, why: Close) -> HeapOutcome;
@@ -93,6 +106,17 @@ pub enum Flow {
     Park(ParkReason),
 }
 
+/// What came of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    /// It is in its place, and its heap waits for more.
+    GoesOn,
+    /// It is done with, whatever it was.
+    Done,
+    /// It has to be offered again.
+    Park(ParkReason),
+}
+
 /// The rules by which packets become heaps.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rules {
@@ -107,6 +131,7 @@ pub(crate) struct Rules {
 /// A stream's engine.
 pub(crate) struct Engine<S: Sink> {
     rules: Rules,
+    decoder: Decoder,
     slots: SlotTable<S::Heap>,
     sink: S,
     counters: Arc<Counters>,
@@ -118,7 +143,8 @@ pub(crate) struct Engine<S: Sink> {
 impl<S: Sink> Engine<S> {
     pub(crate) fn new(rules: Rules, sink: S, counters: Arc<Counters>) -> Self {
         let slots = SlotTable::new(rules.substreams, rules.max_heaps);
-        Self { rules, slots, sink, counters, pending: None, stopped: false }
+        let decoder = Decoder::default();
+        Self { rules, decoder, slots, sink, counters, pending: None, stopped: false }
     }
 
     /// Whether the stream has been ended, by its sender or by [`flush`](Self::flush).
@@ -134,39 +160,87 @@ impl<S: Sink> Engine<S> {
         &mut self.sink
     }
 
-    /// Takes a datagram, which has to be one packet.
-    #[inline]
-    pub(crate) fn datagram(&mut self, bytes: &[u8], origin: &Origin, cx: &Cx<'_>) -> Flow {
-        match Packet::decode_datagram(bytes) {
-            Ok(packet) => self.packet(&packet, origin, cx),
-            Err(error) => {
-                self.malformed(error.into());
-                Flow::Next
+    /// Takes datagrams, each of which has to be one packet: `size` bytes each, but for the last.
+    /// No bytes are one empty datagram.
+    pub(crate) fn datagrams(
+        &mut self,
+        bytes: &[u8],
+        size: usize,
+        origin: &Origin,
+        cx: &Cx<'_>,
+    ) -> Taken {
+        assert!(size > 0, "datagrams that lie one after the other have a size");
+        let mut taken = Taken { bytes: 0, packets: 0, end: Ok(Flow::Next) };
+        loop {
+            let rest = &bytes[taken.bytes..];
+            let datagram = rest.get(..size).unwrap_or(rest);
+            match self.decoder.decode_datagram(datagram) {
+                Ok(packet) => match self.packet(&packet, origin, cx) {
+                    Step::GoesOn if datagram.len() == size => {
+                        self.follow(&packet, &bytes[taken.bytes + size..], usize::MAX, &mut taken);
+                    }
+                    Step::GoesOn | Step::Done => {}
+                    Step::Park(reason) => {
+                        taken.end = Ok(Flow::Park(reason));
+                        return taken;
+                    }
+                },
+                Err(error) => self.malformed(error.into()),
+            }
+            taken.bytes += datagram.len();
+            taken.packets += 1;
+            if taken.bytes == bytes.len() {
+                return taken;
             }
         }
     }
 
-    /// Takes the packet that `bytes` start with, and says how long it is.
-    ///
-    /// # Errors
-    /// If it is no packet. It has been counted; what follows cannot be found.
-    #[inline]
-    pub(crate) fn packet_in(
+    /// Takes the packets that `bytes` start with, up to `most` of them. What is no packet is
+    /// counted and ends it, as what follows cannot be found.
+    pub(crate) fn packets(
         &mut self,
         bytes: &[u8],
+        most: usize,
         origin: &Origin,
         cx: &Cx<'_>,
-    ) -> Result<(usize, Flow), DecodeError> {
-        match Packet::decode(bytes) {
-            Ok(packet) => Ok((packet.size(), self.packet(&packet, origin, cx))),
-            Err(error) => {
-                self.malformed(error.into());
-                Err(error)
+    ) -> Taken {
+        let mut taken = Taken { bytes: 0, packets: 0, end: Ok(Flow::Next) };
+        while taken.packets < most as u64 {
+            let Some(rest @ [_, ..]) = bytes.get(taken.bytes..) else { break };
+            match self.decoder.decode(rest) {
+                Ok(packet) => {
+                    let step = self.packet(&packet, origin, cx);
+                    if let Step::Park(reason) = step {
+                        taken.end = Ok(Flow::Park(reason));
+                        break;
+                    }
+                    taken.bytes += packet.size();
+                    taken.packets += 1;
+                    if step == Step::GoesOn {
+                        let most = most - taken.packets as usize;
+                        self.follow(&packet, &bytes[taken.bytes..], most, &mut taken);
+                    }
+                }
+                Err(error) => {
+                    self.malformed(error.into());
+                    taken.packets += 1;
+                    taken.end = Err(error);
+                    break;
+                }
             }
         }
+        taken
+    }
+
+    /// Takes a datagram, which has to be one packet.
+    #[cfg(test)]
+    pub(crate) fn datagram(&mut self, bytes: &[u8], origin: &Origin, cx: &Cx<'_>) -> Flow {
+        let taken = self.datagrams(bytes, bytes.len().max(1), origin, cx);
+        taken.end.unwrap_or(Flow::Next)
     }
 
     /// Counts something received that is no packet.
+    #[cold]
     pub(crate) fn malformed(&mut self, reason: PacketDiscard) {
         let reason = if self.stopped { PacketDiscard::AfterStop } else { reason };
         self.counters.packets_received.add(1);
@@ -174,47 +248,91 @@ impl<S: Sink> Engine<S> {
     }
 
     /// Takes a packet.
-    pub(crate) fn packet(&mut self, packet: &Packet<'_>, origin: &Origin, cx: &Cx<'_>) -> Flow {
-        if self.stopped {
-            self.malformed(PacketDiscard::AfterStop);
-            return Flow::Next;
+    #[inline(always)]
+    fn packet(&mut self, packet: &Packet<'_>, origin: &Origin, cx: &Cx<'_>) -> Step {
+        if self.stopped || self.pending.is_some() || self.sink.has_backlog() {
+            return self.packet_after_obstacle(packet, origin, cx);
         }
-        if self.sink.has_backlog()
-            && let Err(reason) = self.sink.drain(cx)
-        {
-            return Flow::Park(reason);
-        }
-        let slot = match self.pending {
-            Some(slot) => slot,
-            None => match self.admit(packet) {
-                Ok(slot) => slot,
-                Err(reason) => {
-                    self.counters.discard(reason);
-                    return Flow::Next;
-                }
-            },
-        };
-        if self.swallows(slot) {
-            self.sink.swallow(self.slots.get(slot), packet, origin);
-            self.counters.discard(PacketDiscard::StopItem);
-        } else {
-            self.pending = Some(slot);
-            if let Err(reason) = self.sink.open(self.slots.get(slot), packet, origin, cx) {
-                self.counters.packets_in_flight.set(1);
-                return Flow::Park(reason);
+        match self.admit(packet) {
+            Ok(Some(slot)) if S::is_open(&self.slots.get(slot).heap) && !self.swallows(slot) => {
+                self.store(slot, packet)
             }
-            self.store(slot, packet);
+            Ok(Some(slot)) => self.packet_of(slot, packet, origin, cx),
+            Ok(None) => self.begin(packet, origin, cx),
+            Err(reason) => self.refuse(reason),
         }
-        self.pending = None;
-        if self.counters.packets_in_flight.get() != 0 {
-            self.counters.packets_in_flight.set(0);
-        }
-        self.conclude(slot);
-        Flow::Next
     }
 
-    /// Finds or makes the packet's heap, which accepts it.
-    fn admit(&mut self, packet: &Packet<'_>) -> Result<usize, PacketDiscard> {
+    /// Takes up to `most` packets from `bytes` that go on with the heap of `last`, the packet before
+    /// them that was stored, where it ended: what differs is only their payload and where it goes. It stops before
+    /// the heap is whole, and leaves whatever is unusual to [`packet`](Self::packet).
+    #[inline]
+    fn follow(&mut self, last: &Packet<'_>, bytes: &[u8], most: usize, taken: &mut Taken) {
+        if self.sink.has_backlog() {
+            return;
+        }
+        let (size, payload) = (last.size(), last.payload().len());
+        let out_of_order = self.rules.out_of_order;
+        let Some(slot) = self.slots.last() else { return };
+        let assembly = &mut slot.assembly;
+        let Some(length) = assembly.length() else { return };
+        let is_usual = assembly.cnt() == last.heap_cnt()
+            && last.heap_length() == Some(length)
+            && assembly.min_length() == length
+            && !assembly.is_stop()
+            && S::is_open(&slot.heap);
+        if !is_usual {
+            return;
+        }
+        let Some(siblings) = self.decoder.siblings(last) else { return };
+        let Some(mut write) = self.sink.writer(&mut slot.heap) else { return };
+        let start = assembly.next_offset(out_of_order);
+        let mut offset = start;
+        let mut packets = 0;
+        for packet in bytes.chunks_exact(size).take(most) {
+            let end = offset + payload as u64;
+            let goes_on = siblings.offset_of(packet) == Some(offset)
+                && end < length
+                && write(offset as usize, &packet[size - payload..]);
+            if !goes_on {
+                break;
+            }
+            offset = end;
+            packets += 1;
+        }
+        assembly.accept_next(offset - start, out_of_order);
+        taken.bytes += packets as usize * size;
+        taken.packets += packets;
+        let counters = &self.counters;
+        counters.packets_received.add(packets);
+        counters.packets.add(packets);
+        counters.search_dist.add(packets);
+        counters.packets_placed.add(packets);
+        counters.bytes_placed.add(offset - start);
+    }
+
+    /// Takes a packet when the one before could not be finished, or is the last that counts.
+    #[cold]
+    fn packet_after_obstacle(&mut self, packet: &Packet<'_>, origin: &Origin, cx: &Cx<'_>) -> Step {
+        if self.stopped {
+            self.malformed(PacketDiscard::AfterStop);
+            return Step::Done;
+        }
+        if let Err(reason) = self.sink.drain(cx) {
+            return Step::Park(reason);
+        }
+        let step = match self.pending.map_or_else(|| self.admit(packet), |slot| Ok(Some(slot))) {
+            Ok(Some(slot)) => self.packet_of(slot, packet, origin, cx),
+            Ok(None) => self.begin(packet, origin, cx),
+            Err(reason) => self.refuse(reason),
+        };
+        // A reader may have offered another packet than the heap accepted; no others follow it.
+        if step == Step::GoesOn { Step::Done } else { step }
+    }
+
+    /// Finds the packet's heap, which accepts it. `None` if the packet begins one.
+    #[inline(always)]
+    fn admit(&mut self, packet: &Packet<'_>) -> Result<Option<usize>, PacketDiscard> {
         let counters = &self.counters;
         counters.packets_received.add(1);
         counters.packets.add(1);
@@ -229,68 +347,123 @@ impl<S: Sink> Engine<S> {
                 // A whole heap needs no search for what came before. (So a repeated one is
                 // another heap; the reference does the same.)
                 counters.single_packet_heaps.add(1);
-                return self.begin(packet);
+                return Ok(None);
             }
             _ => {}
         }
         let (found, looked) = self.slots.find(packet.heap_cnt());
         counters.search_dist.add(looked);
-        match found {
-            Some(slot) => {
-                let assembly = &mut self.slots.get(slot).assembly;
-                assembly.accept(packet, self.rules.out_of_order).map(|()| slot)
-            }
-            None => self.begin(packet),
-        }
+        let Some(slot) = found else { return Ok(None) };
+        self.slots.get(slot).assembly.accept(packet, self.rules.out_of_order).map(|()| Some(slot))
     }
 
-    /// Starts the heap that `packet` is the first to arrive of.
-    fn begin(&mut self, packet: &Packet<'_>) -> Result<usize, PacketDiscard> {
+    /// Takes the packet that is the first of its heap to arrive.
+    #[inline(never)]
+    fn begin(&mut self, packet: &Packet<'_>, origin: &Origin, cx: &Cx<'_>) -> Step {
         if !self.rules.out_of_order && packet.payload_offset() != 0 {
-            return Err(PacketDiscard::NotFirst);
+            return self.refuse(PacketDiscard::NotFirst);
         }
         let slot = self.slots.next(packet.heap_cnt());
         if self.slots.get(slot).live {
-            self.close(slot, Close::Evicted);
+            self.give_up(slot, Close::Evicted);
         }
         let taken = self.slots.get(slot);
-        taken.assembly.start(packet);
-        taken.assembly.accept(packet, self.rules.out_of_order)?;
+        taken.assembly.start(packet, self.rules.out_of_order);
         self.sink.begin(&mut taken.heap);
         self.slots.occupy(slot, packet.heap_cnt());
         self.counters.heaps_started.add(1);
         self.counters.heaps_in_flight.set(self.slots.live() as u64);
-        Ok(slot)
+        self.deliver(slot, packet, origin, cx)
     }
 
-    fn store(&mut self, slot: usize, packet: &Packet<'_>) {
-        match self.sink.store(self.slots.get(slot), packet) {
+    /// Takes another packet that the heap in `slot` has accepted, of one that is not open yet or ends
+    /// the stream.
+    #[inline(never)]
+    fn packet_of(
+        &mut self,
+        slot: usize,
+        packet: &Packet<'_>,
+        origin: &Origin,
+        cx: &Cx<'_>,
+    ) -> Step {
+        self.deliver(slot, packet, origin, cx)
+    }
+
+    /// Opens the heap in `slot` if it has to be, and stores its packet.
+    #[inline(always)]
+    fn deliver(&mut self, slot: usize, packet: &Packet<'_>, origin: &Origin, cx: &Cx<'_>) -> Step {
+        if self.swallows(slot) {
+            self.sink.swallow(self.slots.get(slot), packet, origin);
+            return self.swallow(slot);
+        }
+        self.pending = Some(slot);
+        let heap = self.slots.get(slot);
+        if !S::is_open(&heap.heap)
+            && let Err(reason) = self.sink.open(heap, packet, origin, cx)
+        {
+            self.counters.packets_in_flight.set(1);
+            return Step::Park(reason);
+        }
+        self.pending = None;
+        self.counters.packets_in_flight.set(0);
+        self.store(slot, packet)
+    }
+
+    /// Stores a packet of an open heap, which it may make whole.
+    #[inline(always)]
+    fn store(&mut self, slot: usize, packet: &Packet<'_>) -> Step {
+        let counters = &self.counters;
+        let stored = self.sink.store(self.slots.get(slot), packet);
+        match stored {
             Ok(()) => {
-                self.counters.packets_placed.add(1);
-                self.counters.bytes_placed.add(packet.payload().len() as u64);
+                counters.packets_placed.add(1);
+                counters.bytes_placed.add(packet.payload().len() as u64);
             }
-            Err(reason) => self.counters.discard(reason),
+            Err(reason) => counters.discard(reason),
         }
+        if self.assembly(slot).is_complete() {
+            self.close(slot, Close::Complete);
+            return Step::Done;
+        }
+        if stored.is_ok() { Step::GoesOn } else { Step::Done }
     }
 
-    /// What follows once a packet has been dealt with: its heap may be whole, or end the stream.
-    fn conclude(&mut self, slot: usize) {
-        let ends = self.swallows(slot);
+    /// Takes a packet of the heap that ends the stream; nobody is to see it.
+    #[cold]
+    fn swallow(&mut self, slot: usize) -> Step {
+        self.pending = None;
+        self.counters.packets_in_flight.set(0);
+        self.counters.discard(PacketDiscard::StopItem);
         if self.assembly(slot).is_complete() {
-            self.close(slot, if ends { Close::Swallowed } else { Close::Complete });
+            self.close(slot, Close::Swallowed);
         }
-        self.stopped |= ends;
+        self.stopped = true;
+        Step::Done
+    }
+
+    fn refuse(&mut self, reason: PacketDiscard) -> Step {
+        self.counters.discard(reason);
+        Step::Done
     }
 
     /// Whether the heap in `slot` ends the stream.
+    #[inline(always)]
     fn swallows(&mut self, slot: usize) -> bool {
         self.rules.stop_on_stop_item && self.assembly(slot).is_stop()
     }
 
+    #[inline(always)]
     fn assembly(&mut self, slot: usize) -> &Assembly {
         &self.slots.get(slot).assembly
     }
 
+    /// The heap in `slot` leaves it before it is whole.
+    #[inline(never)]
+    fn give_up(&mut self, slot: usize, why: Close) {
+        self.close(slot, why);
+    }
+
+    #[inline(always)]
     fn close(&mut self, slot: usize, why: Close) {
         let outcome = self.sink.close(self.slots.get(slot), why);
         self.slots.vacate(slot);
@@ -320,7 +493,7 @@ impl<S: Sink> Engine<S> {
             self.counters.discard(PacketDiscard::AfterStop);
         }
         for slot in self.slots.oldest_first() {
-            self.close(slot, Close::Flushed);
+            self.give_up(slot, Close::Flushed);
         }
         self.sink.flush(cx);
     }

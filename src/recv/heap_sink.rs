@@ -167,6 +167,11 @@ impl Sink for HeapSink {
         heap.failed = false;
     }
 
+    #[inline]
+    fn is_open(heap: &Assembling) -> bool {
+        heap.begun
+    }
+
     fn open(
         &mut self,
         slot: &mut Slot<Assembling>,
@@ -174,9 +179,8 @@ impl Sink for HeapSink {
         origin: &Origin,
         _cx: &Cx<'_>,
     ) -> Result<(), ParkReason> {
-        if !std::mem::replace(&mut slot.heap.begun, true) {
-            slot.heap.origin = *origin;
-        }
+        slot.heap.begun = true;
+        slot.heap.origin = *origin;
         Ok(())
     }
 
@@ -206,6 +210,19 @@ impl Sink for HeapSink {
             buffer[start as usize..end as usize].copy_from_slice(payload);
         }
         Ok(())
+    }
+
+    /// Packets like the last have no pointers that are new.
+    #[inline]
+    fn writer<'a>(
+        &'a mut self,
+        heap: &'a mut Assembling,
+    ) -> Option<impl FnMut(usize, &[u8]) -> bool + use<'a>> {
+        let buffer = heap.payload.as_mut().filter(|_| !heap.failed)?;
+        Some(move |at, payload: &[u8]| {
+            let place = buffer.get_mut(at..).and_then(|rest| rest.get_mut(..payload.len()));
+            place.map(|place| place.copy_from_slice(payload)).is_some()
+        })
     }
 
     fn close(&mut self, slot: &mut Slot<Assembling>, why: Close) -> HeapOutcome {

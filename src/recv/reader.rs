@@ -105,33 +105,37 @@ pub struct Watch<'a> {
     watches: &'a mut bool,
 }
 
-/// The engine as readers see it, whatever it does with heaps.
+/// The engine as readers see it, whatever it does with heaps. It is called once for many packets.
 pub(crate) trait Intake {
-    fn datagram(&mut self, bytes: &[u8], origin: &Origin, cx: &Cx<'_>) -> Flow;
-    fn packet_in(
-        &mut self,
-        bytes: &[u8],
-        origin: &Origin,
-        cx: &Cx<'_>,
-    ) -> Result<(usize, Flow), DecodeError>;
+    /// Takes datagrams of `size` bytes each, of which the last may be shorter, until one is not
+    /// taken.
+    fn datagrams(&mut self, bytes: &[u8], size: usize, origin: &Origin, cx: &Cx<'_>) -> Taken;
+
+    /// Takes up to `most` packets that lie one after the other, until one is not taken or there is
+    /// none where one should be.
+    fn packets(&mut self, bytes: &[u8], most: usize, origin: &Origin, cx: &Cx<'_>) -> Taken;
+
     fn malformed(&mut self, reason: PacketDiscard);
     fn is_stopped(&self) -> bool;
 }
 
+/// What was taken of packets that lie one after the other.
+pub(crate) struct Taken {
+    /// Bytes that are done with.
+    pub(crate) bytes: usize,
+    /// Packets that are done with, whatever they were.
+    pub(crate) packets: u64,
+    /// How it ended: [`Flow::Next`] for all, or for as many as were to be taken.
+    pub(crate) end: Result<Flow, DecodeError>,
+}
+
 impl<S: Sink> Intake for Engine<S> {
-    #[inline]
-    fn datagram(&mut self, bytes: &[u8], origin: &Origin, cx: &Cx<'_>) -> Flow {
-        Self::datagram(self, bytes, origin, cx)
+    fn datagrams(&mut self, bytes: &[u8], size: usize, origin: &Origin, cx: &Cx<'_>) -> Taken {
+        Self::datagrams(self, bytes, size, origin, cx)
     }
 
-    #[inline]
-    fn packet_in(
-        &mut self,
-        bytes: &[u8],
-        origin: &Origin,
-        cx: &Cx<'_>,
-    ) -> Result<(usize, Flow), DecodeError> {
-        Self::packet_in(self, bytes, origin, cx)
+    fn packets(&mut self, bytes: &[u8], most: usize, origin: &Origin, cx: &Cx<'_>) -> Taken {
+        Self::packets(self, bytes, most, origin, cx)
     }
 
     fn malformed(&mut self, reason: PacketDiscard) {
@@ -150,27 +154,38 @@ impl<'a> Inlet<'a> {
 
     /// Offers a datagram, which has to be exactly one packet. After [`Flow::Park`] the same one is
     /// to be offered again in the next read; with [`Flow::Next`] it is done with, whatever it was.
-    #[inline]
     pub fn datagram(&mut self, bytes: &[u8], origin: &Origin) -> Flow {
-        let flow = self.engine.datagram(bytes, origin, &self.cx);
-        self.packets += u64::from(flow == Flow::Next);
-        flow
+        self.datagrams(bytes, bytes.len().max(1), origin).1
     }
 
-    /// Offers the packet at the start of `bytes`, which may go on with others. Says how long the
-    /// packet is, and as [`datagram`](Self::datagram) what to do.
+    /// Offers datagrams that lie one after the other, each of `size` bytes but for the last, which
+    /// may be shorter; no bytes are one empty datagram. Says how many bytes are done with, and as
+    /// [`datagram`](Self::datagram) what to do: after [`Flow::Park`] the rest is to be offered again.
+    ///
+    /// # Panics
+    /// If `size` is 0.
+    pub fn datagrams(&mut self, bytes: &[u8], size: usize, origin: &Origin) -> (usize, Flow) {
+        let taken = self.engine.datagrams(bytes, size, origin, &self.cx);
+        self.packets += taken.packets;
+        // What is no packet was counted and passed.
+        (taken.bytes, taken.end.unwrap_or(Flow::Next))
+    }
+
+    /// Offers the packets that `bytes` start with, up to `most` of them. Says how many bytes are
+    /// done with, and as [`datagram`](Self::datagram) what to do.
     ///
     /// # Errors
-    /// If there is no packet. It has been counted.
-    #[inline]
-    pub fn packet_in(
+    /// If there is no packet where one should be. Those before it are done with, and it has been
+    /// counted; what follows cannot be found.
+    pub fn packets_in(
         &mut self,
         bytes: &[u8],
+        most: usize,
         origin: &Origin,
     ) -> Result<(usize, Flow), DecodeError> {
-        let taken = self.engine.packet_in(bytes, origin, &self.cx);
-        self.packets += u64::from(!matches!(taken, Ok((_, Flow::Park(_)))));
-        taken
+        let taken = self.engine.packets(bytes, most, origin, &self.cx);
+        self.packets += taken.packets;
+        taken.end.map(|flow| (taken.bytes, flow))
     }
 
     /// Counts something received that cannot be offered.

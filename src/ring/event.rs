@@ -31,17 +31,19 @@ impl Event {
         }
     }
 
-    /// Wake the waiter that has waited longest, besides those already woken.
+    /// Wake the waiter that has waited longest, besides those already woken. False if there is none.
     ///
     /// No lock and no system call when nobody waits.
-    pub(super) fn notify_one(&self) {
+    pub(super) fn notify_one(&self) -> bool {
         if !self.anyone_waiting() {
-            return;
+            return false;
         }
         let waker = self.with_list(List::notify_next);
+        let any = waker.is_some();
         if let Some(waker) = waker {
             waker.wake();
         }
+        any
     }
 
     /// Wake everyone.

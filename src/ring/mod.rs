@@ -302,8 +302,26 @@ impl<T> Shared<T> {
         self.data_level.raise();
     }
 
-    /// Pop if there is a value.
+    /// Pop if there is a value, and tell who waits for space.
     fn take(&self) -> Result<T, TryPopError> {
+        let value = self.pop_silently()?;
+        self.space.notify_one(); // fences, for the level too
+        self.space_level.raise();
+        Ok(value)
+    }
+
+    /// After a pop, tell as many as there is space for, if no more than a quarter of the ring is left.
+    fn announce_run(&self) {
+        let (capacity, len) = (self.queue.capacity(), self.queue.len());
+        let free = capacity - len;
+        if len <= capacity / 4 {
+            (0..free).take_while(|_| self.space.notify_one()).for_each(drop);
+            self.space_level.raise();
+        }
+    }
+
+    /// Pop if there is a value. Who waits for space has yet to be told.
+    fn pop_silently(&self) -> Result<T, TryPopError> {
         let mut popped = self.queue.pop();
         if popped.is_none() && self.gate.is_settled() {
             // The last push may have come between the two looks; after this one, none can.
@@ -315,8 +333,6 @@ impl<T> Shared<T> {
         self.data_level.settle(|| self.has_data());
         let value = popped.ok_or(TryPopError::Empty)?;
         self.popped.add(1);
-        self.space.notify_one(); // fences, for the level too
-        self.space_level.raise();
         Ok(value)
     }
 

@@ -4,6 +4,7 @@
 //! Run by
 //! `RUSTFLAGS="--cfg speadway_loom" CARGO_TARGET_DIR=target/loom cargo test --release --lib ring::models`.
 
+use super::park::block_on_event;
 use super::{Closed, Ended, Ring, TryPopError, Waiter};
 use loom::thread;
 use std::sync::Arc;
@@ -162,6 +163,24 @@ fn a_blocked_producer_is_woken_by_a_pop() {
         assert_eq!(ring.pop(), Ok(1));
         assert_eq!(ring.pop(), Ok(2));
         producer.join().unwrap().unwrap();
+    });
+}
+
+#[test]
+fn producers_blocked_behind_a_run_of_pops_are_woken() {
+    explore(2, || {
+        let ring = ring(2);
+        ring.try_push(0).unwrap();
+        ring.try_push(1).unwrap();
+        let producers = [2, 3].map(|value| {
+            let ring = ring.clone();
+            thread::spawn(move || ring.push(value).unwrap())
+        });
+        let pop = || block_on_event(&ring.shared.data, None, || ring.shared.take_in_run_or_wait());
+        let mut got: Vec<u32> = (0..4).map(|_| pop().unwrap().unwrap()).collect();
+        got.sort_unstable();
+        assert_eq!(got, [0, 1, 2, 3]);
+        producers.into_iter().for_each(|producer| producer.join().unwrap());
     });
 }
 

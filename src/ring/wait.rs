@@ -67,6 +67,17 @@ impl<T> Ring<T> {
         poll_event(&self.shared.data, waiter, waker, || self.shared.take_or_wait())
     }
 
+    /// As [`poll_pop`](Self::poll_pop), for a consumer that goes on popping whenever it can: those who
+    /// wait for space are woken only when no more than a quarter of the ring is left, so that one
+    /// wake-up serves many pushes instead of one.
+    pub(crate) fn poll_pop_in_run(
+        &self,
+        waiter: &mut Waiter,
+        waker: &Waker,
+    ) -> Poll<Result<T, Ended>> {
+        poll_event(&self.shared.data, waiter, waker, || self.shared.take_in_run_or_wait())
+    }
+
     /// Push, blocking while the ring is full.
     ///
     /// # Errors
@@ -159,6 +170,17 @@ impl<T> Shared<T> {
             Err(TryPushError::Full(value)) => {
                 *held = Some(value);
                 None
+            }
+        }
+    }
+
+    pub(super) fn take_in_run_or_wait(&self) -> Option<Result<T, Ended>> {
+        match self.pop_silently() {
+            Err(TryPopError::Empty) => None,
+            Err(TryPopError::Ended) => Some(Err(Ended)),
+            Ok(value) => {
+                self.announce_run();
+                Some(Ok(value))
             }
         }
     }

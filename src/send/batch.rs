@@ -4,10 +4,13 @@ use std::io::IoSlice;
 use std::ops::Range;
 
 use super::heap::Heap;
-use crate::net::PacketParts;
+use crate::net::{PacketParts, TRAIN_BYTES, TRAIN_PACKETS};
 
-/// Packets handed to a transport in one call; the most that one GSO message can carry.
-pub(crate) const BATCH: usize = 64;
+/// Packets that a batch has at least, if there are so many: what a call costs is spread thin by then.
+const ENOUGH_PACKETS: usize = 64;
+
+/// The most packets of a batch, which are handed to a transport in one call.
+pub(crate) const MOST_PACKETS: usize = 128;
 
 /// Pieces of payload that a packet is sent from. One with more has its payload copied together:
 /// so many pieces are small, and copying small things is cheaper than describing them.
@@ -25,6 +28,29 @@ pub(crate) struct Batch {
     bytes: usize,
     /// Whether a packet of the batch has a rate to keep.
     paced: bool,
+    /// What the last packets are part of.
+    train: OpenTrain,
+}
+
+/// Packets that the kernel takes as one message: all of one size, but for a shorter last. A batch that
+/// ended within one would make two messages of it.
+#[derive(Debug, Default)]
+struct OpenTrain {
+    size: usize,
+    packets: usize,
+    /// Whether another packet may belong to it.
+    open: bool,
+}
+
+impl OpenTrain {
+    fn add(&mut self, len: usize) {
+        if !self.open || len > self.size {
+            *self = Self { size: len, packets: 0, open: true };
+        }
+        self.packets += 1;
+        let next = self.packets + 1;
+        self.open = len == self.size && next <= TRAIN_PACKETS && next * len <= TRAIN_BYTES;
+    }
 }
 
 /// One packet.
@@ -50,22 +76,26 @@ impl Batch {
     /// An empty batch with room for a full one, so that sending need not allocate later.
     pub(crate) fn new() -> Self {
         Self {
-            scratch: Vec::with_capacity(BATCH * USUAL_HEADER),
-            packets: Vec::with_capacity(BATCH),
+            scratch: Vec::with_capacity(MOST_PACKETS * USUAL_HEADER),
+            packets: Vec::with_capacity(MOST_PACKETS),
             sent: 0,
             bytes: 0,
             paced: false,
+            train: OpenTrain::default(),
         }
+    }
+
+    /// Whether another packet is to be added: not if it has all it can hold, enough and ends well, or
+    /// packets that keep a rate and more than `burst` bytes.
+    pub(crate) fn has_room(&self, burst: usize) -> bool {
+        let packets = self.packets.len();
+        let is_full = packets >= MOST_PACKETS || packets >= ENOUGH_PACKETS && !self.train.open;
+        !is_full && (!self.paced || self.bytes <= burst)
     }
 
     /// Packets that are still to be sent.
     pub(crate) fn waiting(&self) -> &[Made] {
         &self.packets[self.sent..]
-    }
-
-    /// Bytes of the packets that are still to be sent.
-    pub(crate) fn bytes(&self) -> usize {
-        self.bytes
     }
 
     /// Whether a packet of the batch has a rate to keep.
@@ -88,6 +118,7 @@ impl Batch {
         self.sent = 0;
         self.bytes = 0;
         self.paced = false;
+        self.train = OpenTrain::default();
     }
 
     /// Drops packets of heaps that will not be sent any further.
@@ -119,25 +150,13 @@ impl Batch {
         payload: Range<usize>,
     ) {
         let first_piece = heap.piece_at(payload.start);
-        let mut pieces = 0;
-        let mut covered = 0;
-        while covered < payload.len() && pieces <= PIECES {
-            let cut = heap.cut(first_piece + pieces, &payload);
-            if cut.is_empty() {
-                break;
-            }
-            covered += cut.len();
-            pieces += 1;
-        }
-        if covered < payload.len() {
-            // Too many pieces, or padding, which is zeros and lies nowhere.
+        let last_piece = heap.piece_at(payload.end - 1);
+        let mut pieces = last_piece + 1 - first_piece;
+        // Padding, which is zeros and lies nowhere, or too many pieces.
+        if payload.end > heap.payload_length() || pieces > PIECES {
             let filled = self.scratch.len() + payload.len();
-            for piece in first_piece.. {
-                let cut = heap.cut(piece, &payload);
-                if cut.is_empty() {
-                    break;
-                }
-                self.scratch.extend_from_slice(cut);
+            for piece in first_piece..=last_piece {
+                self.scratch.extend_from_slice(heap.cut(piece, &payload));
             }
             self.scratch.resize(filled, 0);
             pieces = 0;
@@ -146,6 +165,7 @@ impl Batch {
         let len = header.len() + if pieces > 0 { payload.len() } else { 0 };
         self.bytes += len;
         self.paced |= rate > 0.0;
+        self.train.add(len);
         self.packets.push(Made {
             request,
             heap: heap_number,
@@ -168,36 +188,58 @@ impl Batch {
         send: impl FnOnce(usize, &[PacketParts<'_>]) -> R,
     ) -> Option<R> {
         let waiting = self.waiting();
-        let substream = waiting.first()?.substream;
+        let first = waiting.first()?;
+        let substream = first.substream;
         let mut bytes = 0;
         let fits = |made: &&Made| {
             bytes += made.len;
             made.substream == substream && (bytes <= limit || bytes == made.len)
         };
-        let count = waiting.iter().take(BATCH).take_while(fits).count();
-        let mut slices = [IoSlice::new(&[]); BATCH * PIECES];
-        let mut ends = [0; BATCH];
-        let mut used = 0;
-        for (made, end) in waiting[..count].iter().zip(&mut ends) {
-            // The first piece has a field of its own.
-            for piece in 1..made.pieces {
-                let cut = heap_of(made).cut(made.first_piece + piece, &made.payload);
-                slices[used] = IoSlice::new(cut);
-                used += 1;
+        let count = waiting.iter().take(MOST_PACKETS).take_while(fits).count();
+        let offered = &waiting[..count];
+        let mut parts = [PacketParts::default(); MOST_PACKETS];
+        // Packets of one heap follow one another, as a rule: it is not looked up for each.
+        let mut last = first;
+        let mut heap = heap_of(first);
+        for (made, part) in offered.iter().zip(&mut parts) {
+            if (made.request, made.heap) != (last.request, last.heap) {
+                heap = heap_of(made);
             }
-            *end = used;
-        }
-        let mut parts = [PacketParts::default(); BATCH];
-        let mut start = 0;
-        for ((made, part), &end) in waiting[..count].iter().zip(&mut parts).zip(&ends) {
+            last = made;
             let payload = match made.pieces {
                 0 => &[],
-                _ => heap_of(made).cut(made.first_piece, &made.payload),
+                _ => heap.cut(made.first_piece, &made.payload),
             };
-            let header = &self.scratch[made.header.clone()];
-            *part = PacketParts::new(header, payload).with_more(&slices[start..end]);
-            start = end;
+            *part = PacketParts::new(&self.scratch[made.header.clone()], payload);
         }
-        Some(send(substream, &parts[..count]))
+        let send = |parts: &[PacketParts<'_>]| send(substream, parts);
+        if offered.iter().all(|made| made.pieces <= 1) {
+            return Some(send(&parts[..count]));
+        }
+        Some(with_more(offered, heap_of, &mut parts[..count], send))
     }
+}
+
+/// Calls `send` with packets that are to have the pieces of their payload behind the first as well.
+fn with_more<'a, R>(
+    offered: &[Made],
+    heap_of: impl Fn(&Made) -> &'a Heap,
+    parts: &mut [PacketParts<'a>],
+    send: impl FnOnce(&[PacketParts<'_>]) -> R,
+) -> R {
+    let mut slices = [IoSlice::new(&[]); MOST_PACKETS * (PIECES - 1)];
+    let mut used = 0;
+    for made in offered {
+        for piece in 1..made.pieces {
+            slices[used] = IoSlice::new(heap_of(made).cut(made.first_piece + piece, &made.payload));
+            used += 1;
+        }
+    }
+    let (mut whole, mut rest) = ([PacketParts::default(); MOST_PACKETS], &slices[..]);
+    for ((made, part), whole) in offered.iter().zip(parts).zip(&mut whole) {
+        let (more, others) = rest.split_at(made.pieces.saturating_sub(1));
+        *whole = part.with_more(more);
+        rest = others;
+    }
+    send(&whole[..offered.len()])
 }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use crate::item::{Bytes, Outgoing};
 use crate::wire::{
-    Descriptor, DescriptorEncodeError, EncodeError, Flavour, HeapPlan, ItemPointer, ctrl, ids,
+    Descriptor, DescriptorEncodeError, Division, EncodeError, Flavour, HeapShape, ItemPointer,
+    ctrl, ids,
 };
 
 /// A heap to send: items in the order they were added, over bytes that are shared, not copied.
@@ -211,9 +212,7 @@ impl Heap {
     /// # Errors
     /// Why it cannot.
     pub fn check(&self, packet_size: usize) -> Result<(), EncodeError> {
-        let (pointers, length) = (&*self.pointers, self.payload_length);
-        HeapPlan::new(self.flavour, 0, packet_size, pointers, length, self.repeat_pointers)?;
-        Ok(())
+        self.divide(0, packet_size, &self.pointers).map(drop)
     }
 
     /// The heap's packets of at most `packet_size` bytes, as heap number `cnt`.
@@ -225,33 +224,35 @@ impl Heap {
     }
 
     /// The division into packets of at most `packet_size` bytes, as heap number `cnt`.
-    pub(crate) fn plan(
-        self: &Arc<Self>,
+    pub(crate) fn plan(&self, cnt: u64, packet_size: usize) -> Result<Plan, EncodeError> {
+        let live = (!self.live.is_empty()).then(|| self.pointers_now());
+        let division = self.divide(cnt, packet_size, live.as_deref().unwrap_or(&self.pointers))?;
+        Ok(Plan { division, live })
+    }
+
+    fn divide(
+        &self,
         cnt: u64,
         packet_size: usize,
-    ) -> Result<Plan, EncodeError> {
-        HeapPlan::new(
-            self.flavour,
-            cnt,
-            packet_size,
-            self.pointers_now(),
-            self.payload_length,
-            self.repeat_pointers,
-        )
+        pointers: &[ItemPointer],
+    ) -> Result<Division, EncodeError> {
+        let shape = HeapShape {
+            flavour: self.flavour,
+            payload_length: self.payload_length,
+            repeat_pointers: self.repeat_pointers,
+        };
+        Division::new(&shape, cnt, packet_size, pointers)
     }
 
     /// The item pointers, with the values that they have now.
-    fn pointers_now(self: &Arc<Self>) -> Pointers {
-        if self.live.is_empty() {
-            return Pointers::Shared(Arc::clone(self));
-        }
+    fn pointers_now(&self) -> Vec<ItemPointer> {
         let mut pointers = self.pointers.clone();
         for (at, value) in &self.live {
             // It has as many bytes as the flavour has room for, at most, so it fits.
             let now = ItemPointer::immediate(self.flavour, pointers[*at].id(), number(value));
             pointers[*at] = now.unwrap_or(pointers[*at]);
         }
-        Pointers::Read(pointers)
+        pointers
     }
 
     /// The piece of the payload that byte `at` is in; their number if it is in none (padding).
@@ -265,30 +266,34 @@ impl Heap {
     /// The part of piece `piece` that lies in `range` of the payload; empty if there is none.
     pub(crate) fn cut(&self, piece: usize, range: &Range<usize>) -> &[u8] {
         let Some((start, bytes)) = self.pieces.get(piece) else { return &[] };
+        let bytes: &[u8] = bytes;
         let from = range.start.saturating_sub(*start);
         let to = range.end.saturating_sub(*start).min(bytes.len());
         bytes.get(from..to).unwrap_or(&[])
     }
 }
 
-/// The plan of a heap, which it keeps alive.
-pub(crate) type Plan = HeapPlan<Pointers>;
-
-/// A heap's item pointers.
+/// The division of a heap into packets.
 #[derive(Clone, Debug)]
-pub(crate) enum Pointers {
-    /// Those of the heap.
-    Shared(Arc<Heap>),
-    /// Those of a heap with values that were read when it was planned.
-    Read(Vec<ItemPointer>),
+pub(crate) struct Plan {
+    division: Division,
+    /// The pointers of a heap with values that were read when it was planned.
+    live: Option<Vec<ItemPointer>>,
 }
 
-impl AsRef<[ItemPointer]> for Pointers {
-    fn as_ref(&self) -> &[ItemPointer] {
-        match self {
-            Self::Shared(heap) => &heap.pointers,
-            Self::Read(pointers) => pointers,
-        }
+impl Plan {
+    /// Appends the next packet's header to `header`, and returns which bytes of the payload follow it;
+    /// `heap` is the one that was planned. `None` once it is finished.
+    pub(crate) fn next_packet(
+        &mut self,
+        heap: &Heap,
+        header: &mut Vec<u8>,
+    ) -> Option<Range<usize>> {
+        self.division.next_packet(self.live.as_deref().unwrap_or(&heap.pointers), header)
+    }
+
+    pub(crate) fn is_finished(&self) -> bool {
+        self.division.is_finished()
     }
 }
 
@@ -309,7 +314,7 @@ impl Iterator for Packets {
 
     fn next(&mut self) -> Option<Vec<u8>> {
         let mut packet = Vec::new();
-        let payload = self.plan.next_packet(&mut packet)?;
+        let payload = self.plan.next_packet(&self.heap, &mut packet)?;
         let end = packet.len() + payload.len();
         packet.reserve_exact(payload.len());
         for piece in self.heap.piece_at(payload.start).. {

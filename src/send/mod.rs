@@ -15,8 +15,8 @@ mod task;
 pub mod transport;
 
 pub use config::{
-    DEFAULT_BURST_RATE_RATIO, DEFAULT_BURST_SIZE, DEFAULT_MAX_HEAPS, DEFAULT_MAX_PACKET_SIZE,
-    Pacing, SendConfig, SendConfigError,
+    DEFAULT_BURST_RATE_RATIO, DEFAULT_BURST_SIZE, DEFAULT_DROP_TIMEOUT, DEFAULT_MAX_HEAPS,
+    DEFAULT_MAX_PACKET_SIZE, Pacing, SendConfig, SendConfigError,
 };
 pub use heap::{Heap, Packets};
 pub use request::{GroupMode, HeapRef, SendError, Ticket};

@@ -6,6 +6,10 @@ use std::time::{Duration, Instant};
 /// are that late. They are made up for at once, so at most two bursts follow one another.
 const LATE: Duration = Duration::from_micros(100);
 
+/// A queue that was empty for less than this was not idle: a thread that fills it and has to share its
+/// core with others does not run for so long (a time slice of the scheduler is 3 ms or less).
+const MOMENT: Duration = Duration::from_millis(10);
+
 /// Limits the rate of a stream by two rules: in the long run not more than `rate`, and after a
 /// delay not faster than `burst_rate` until the delay is made up for.
 #[derive(Clone, Debug)]
@@ -48,10 +52,15 @@ impl Pacer {
         self.burst = after(due.unwrap_or(now), burst);
     }
 
-    /// There was nothing to send until `now`: what was not sent is not made up for.
-    pub(crate) fn idle(&mut self, now: Instant) {
-        if self.average.is_some_and(|average| average < now) {
-            self.average = Some(now);
+    /// There was nothing to send from `since` until `now`: what was not sent is not made up for, or
+    /// after a moment no more than what that moment had been worth.
+    pub(crate) fn idle(&mut self, since: Instant, now: Instant) {
+        let moment = now.saturating_duration_since(since) < MOMENT;
+        let kept = if moment { MOMENT } else { Duration::ZERO };
+        if let (Some(average), Some(floor)) = (self.average, now.checked_sub(kept))
+            && average < floor
+        {
+            self.average = Some(floor);
             self.remainder = 0.0;
         }
     }
@@ -114,8 +123,93 @@ mod tests {
         let start = Instant::now();
         pacer.sent(1000, 1e6, start);
         let later = start + Duration::from_secs(1);
-        pacer.idle(later);
+        pacer.idle(start, later);
         pacer.sent(1000, 1e6, later);
         assert_eq!(pacer.next(), Some(later + Duration::from_millis(1)));
+    }
+
+    #[test]
+    fn moments_without_anything_to_send_are_made_up_for() {
+        // Bursts of 1 ms; the queue is empty for 2 ms before every hundredth.
+        let mut pacer = Pacer::new(1.05);
+        let start = Instant::now();
+        let mut now = start;
+        for burst in 0..10_000 {
+            now = pacer.next().map_or(now, |next| next.max(now));
+            if burst % 100 == 99 {
+                let since = now;
+                now += Duration::from_millis(2);
+                pacer.idle(since, now);
+            }
+            pacer.sent(1000, 1e6, now);
+        }
+        let took = (pacer.next().unwrap() - start).as_secs_f64();
+        assert!((took / 10.0 - 1.0).abs() < 1e-3, "{took} s for 10 s");
+    }
+
+    #[test]
+    fn many_moments_are_made_up_for_as_one() {
+        let mut pacer = Pacer::new(2.0);
+        let mut now = Instant::now();
+        // Half of what the rate allows, for 8 s.
+        for _ in 0..1000 {
+            pacer.sent(4000, 1e6, now);
+            let since = now + Duration::from_millis(4);
+            now += Duration::from_millis(8);
+            pacer.idle(since, now);
+        }
+        // Then as much as it allows: beyond the rate no more than one moment's worth.
+        let (from, mut sent) = (now, 0);
+        while now - from < Duration::from_secs(1) {
+            pacer.sent(1000, 1e6, now);
+            sent += 1000;
+            now = pacer.next().unwrap();
+        }
+        assert!(sent <= 1_012_000, "{sent} bytes in 1 s at 1 MB/s");
+    }
+
+    /// The two bounds as they are published for the reference: the long-run rate, and after what was
+    /// sent when it was sent the burst rate.
+    struct Bounds {
+        average: f64,
+        burst: f64,
+    }
+
+    #[test]
+    fn busy_machines_cost_no_more_than_the_two_bounds() {
+        // Seconds late, and one in how many bursts of 524 us: what a ratio of 1.05 can make up for,
+        // what it cannot, and what greater ones can.
+        for (late, every, ratio) in [
+            (0.003, 250, 1.05),
+            (0.000_9, 50, 1.05),
+            (0.005, 50, 1.05),
+            (0.005, 50, 1.5),
+            (0.005, 50, 2.0),
+        ] {
+            let (rate, bytes) = (125e6, 65536);
+            let mut pacer = Pacer::new(ratio);
+            let start = Instant::now();
+            let mut bounds = Bounds { average: 0.0, burst: 0.0 };
+            let (mut now, mut theirs) = (start, 0.0);
+            for burst in 0..20_000 {
+                let stall = if burst % every == 7 { late } else { 0.0 };
+                now = pacer.next().map_or(now, |next| next.max(now));
+                now += Duration::from_secs_f64(stall);
+                pacer.sent(bytes, rate, now);
+                theirs = bounds.average.max(bounds.burst).max(theirs) + stall;
+                bounds.average += bytes as f64 / rate;
+                bounds.burst = theirs + bytes as f64 / rate / ratio;
+                let ours = (now - start).as_secs_f64();
+                assert!(ours <= theirs + 1e-6, "burst {burst}: {ours} s, allowed at {theirs} s");
+                // Two bursts may follow one another.
+                let due = f64::from(burst - 1) * bytes as f64 / rate;
+                assert!(ours >= due - 1e-6, "burst {burst}: {ours} s is before {due} s");
+            }
+            let achieved = 20_000.0 * bytes as f64 / rate / (now - start).as_secs_f64();
+            // The 5 % that a ratio of 1.05 adds make up for delays of 5 % of the time, and so on.
+            let time = f64::from(every) * bytes as f64 / rate;
+            let possible = (time / (time / ratio + late)).min(1.0);
+            assert!(achieved >= possible - 1e-3, "{achieved} of {possible}, ratio {ratio}");
+        }
     }
 }

@@ -15,9 +15,14 @@ use crate::recv::{Counter, Worker};
 use crate::ring::{Ring, TryPushError};
 use crate::wire::EncodeError;
 
+/// How often one who waits for the end looks whether to go on: nothing depends on it but promptness.
+const LOOK: Duration = Duration::from_secs(1);
+
 /// A stream that sends heaps, in the order they are given to it, from a worker.
 ///
-/// Heaps wait in a queue of `max_heaps`. Closing or dropping the stream sends what waits first.
+/// Heaps wait in a queue of `max_heaps`. Closing or dropping the stream sends what waits first; a
+/// transport that takes nothing any more holds up [`close`](Self::close), for a while
+/// [`close_timeout`](Self::close_timeout) and dropping, and [`abort`](Self::abort) not at all.
 ///
 /// ```
 /// use speadway::recv::Worker;
@@ -38,6 +43,8 @@ pub struct SendStream {
     submit: Mutex<Submit>,
     waker: Waker,
     substreams: usize,
+    drop_timeout: Duration,
+    pacing: Pacing,
     /// Keeps the worker's thread alive.
     worker: Worker,
 }
@@ -55,6 +62,8 @@ pub(crate) struct Shared {
     pub(crate) started: Instant,
     abort: AtomicBool,
     last_error: Mutex<Option<SendError>>,
+    /// Since when the transport has taken nothing of what there is.
+    stalled: Mutex<Option<Instant>>,
     ended: Mutex<bool>,
     end: Condvar,
 }
@@ -106,6 +115,17 @@ impl Shared {
         *last = Some(error.clone());
     }
 
+    /// The transport takes nothing, or something again.
+    pub(crate) fn note_stall(&self, stalled: bool) {
+        let mut since = self.stalled.lock().unwrap_or_else(PoisonError::into_inner);
+        *since = stalled.then(Instant::now);
+    }
+
+    fn is_stalled_for(&self, time: Duration) -> bool {
+        let since = *self.stalled.lock().unwrap_or_else(PoisonError::into_inner);
+        since.is_some_and(|since| since.elapsed() >= time)
+    }
+
     /// The transport is broken as a whole.
     pub(crate) fn fail(&self, error: io::Error) {
         log::error!("a send stream's transport does not work: {error}");
@@ -131,7 +151,10 @@ impl SendStream {
         if config.pacing == Pacing::Kernel && config.rate > 0.0 {
             match transport.set_kernel_rate(config.rate) {
                 Ok(()) => config.rate = 0.0,
-                Err(error) => log::warn!("{error}; the worker keeps the rate instead"),
+                Err(error) => {
+                    log::warn!("{error}; the worker keeps the rate instead");
+                    config.pacing = Pacing::Software;
+                }
             }
         }
         let queue = Ring::new(config.max_heaps)
@@ -141,21 +164,30 @@ impl SendStream {
             started: Instant::now(),
             abort: AtomicBool::new(false),
             last_error: Mutex::default(),
+            stalled: Mutex::default(),
             ended: Mutex::default(),
             end: Condvar::new(),
         });
         let flag = worker.task_waker();
         let waker = Waker::from(Arc::clone(&flag));
+        let (drop_timeout, pacing) = (config.drop_timeout, config.pacing);
         let task = SendTask::new(Arc::clone(&shared), queue.clone(), Box::new(transport), config);
         worker.add(Box::new(task), flag);
         let submit = Mutex::new(Submit { next_cnt: 1, step: 1 });
-        Ok(Self { shared, queue, submit, waker, substreams, worker: worker.clone() })
+        let worker = worker.clone();
+        Ok(Self { shared, queue, submit, waker, substreams, drop_timeout, pacing, worker })
     }
 
     /// Heaps without a number of their own get `next`, `next + step`, ... (1, 2, ...). They start
     /// over where the flavour's address bits end.
     pub fn set_cnt_sequence(&self, next: u64, step: u64) {
         *self.lock() = Submit { next_cnt: next, step };
+    }
+
+    /// Who keeps the rate: not the kernel, though asked to, if it cannot.
+    #[must_use]
+    pub fn pacing(&self) -> Pacing {
+        self.pacing
     }
 
     /// How many destinations there are.
@@ -270,18 +302,30 @@ impl SendStream {
         }
     }
 
-    /// Takes no more heaps, sends those that wait, and returns when they are gone.
+    /// Takes no more heaps, sends those that wait, and returns when they are gone: never, if the
+    /// other end of a TCP connection does not read. [`close_timeout`](Self::close_timeout) gives up,
+    /// and [`abort`](Self::abort) from another thread ends the wait.
     pub fn close(&self) {
         self.queue.close();
-        self.wait_for_end();
+        self.wait_for_end(LOOK, || false);
     }
 
-    /// As [`close`](Self::close), but waits no longer than `timeout`. True if all is gone.
+    /// As [`close`](Self::close), but waits no longer than `timeout`. True if all is gone; otherwise
+    /// it goes on being sent.
     pub fn close_within(&self, timeout: Duration) -> bool {
         self.queue.close();
-        let ended = self.shared.lock_ended();
-        let waited = self.shared.end.wait_timeout_while(ended, timeout, |ended| !*ended);
-        *waited.unwrap_or_else(PoisonError::into_inner).0
+        let start = Instant::now();
+        self.wait_for_end(timeout, || start.elapsed() >= timeout)
+    }
+
+    /// As [`close_within`](Self::close_within), and then as [`abort`](Self::abort): what is not sent
+    /// by then is not sent. True if all is gone.
+    pub fn close_timeout(&self, timeout: Duration) -> bool {
+        let in_time = self.close_within(timeout);
+        if !in_time {
+            self.abort();
+        }
+        in_time
     }
 
     /// Ends the stream at once: heaps that are not sent yet complete with [`SendError::Aborted`].
@@ -289,7 +333,7 @@ impl SendStream {
         self.queue.close();
         self.shared.abort.store(true, Ordering::Release);
         self.waker.wake_by_ref();
-        self.wait_for_end();
+        self.wait_for_end(LOOK, || false);
     }
 
     /// The worker that the stream runs on.
@@ -298,20 +342,23 @@ impl SendStream {
         &self.worker
     }
 
-    fn wait_for_end(&self) {
+    /// False if it was given up, which is considered whenever `look` has passed.
+    fn wait_for_end(&self, look: Duration, give_up: impl Fn() -> bool) -> bool {
         if crate::recv::on_worker() {
-            return; // it might be this stream's own; there closing is a request
+            return true; // it might be this stream's own; there closing is a request
         }
         let mut ended = self.shared.lock_ended();
         while !*ended {
-            // The queue's end wakes the task; waking it again does no harm.
-            let (guard, _) = self
+            if give_up() {
+                return false;
+            }
+            (ended, _) = self
                 .shared
                 .end
-                .wait_timeout(ended, Duration::from_secs(1))
+                .wait_timeout(ended, look.min(LOOK))
                 .unwrap_or_else(PoisonError::into_inner);
-            ended = guard;
         }
+        true
     }
 
     fn lock(&self) -> MutexGuard<'_, Submit> {
@@ -373,9 +420,15 @@ fn refuse(mut request: Request, error: SendError) -> SendError {
 }
 
 impl Drop for SendStream {
-    /// Sends what waits, as [`close`](Self::close) does.
+    /// Sends what waits, as [`close`](Self::close) does, but gives up when the transport has taken
+    /// nothing for [`drop_timeout`](SendConfig::drop_timeout). A low rate is no reason to give up.
     fn drop(&mut self) {
-        self.close();
+        self.queue.close();
+        let timeout = self.drop_timeout;
+        if !self.wait_for_end(timeout, || self.shared.is_stalled_for(timeout)) {
+            log::warn!("a send stream is dropped unsent: for {timeout:?} nothing could be sent");
+            self.abort();
+        }
     }
 }
 

@@ -8,11 +8,11 @@ use std::time::Instant;
 
 use mio::Token;
 
-use super::batch::{BATCH, Batch};
+use super::batch::{Batch, MOST_PACKETS, Made};
 use super::config::SendConfig;
 use super::heap::{Heap, Plan};
 use super::pacer::Pacer;
-use super::request::{Completion, Request, SendError};
+use super::request::{Completion, HeapRef, Request, SendError};
 use super::stream::Shared;
 use super::transport::Transport;
 use crate::recv::{Polled, Task, TaskCx, Watch};
@@ -21,6 +21,10 @@ use crate::wire::Flavour;
 
 /// Batches sent before others on the worker have their turn.
 const QUANTUM: usize = 8;
+
+/// A transport that had room in so many calls is watched no more until it has none: being watched
+/// costs something for each message that leaves, and changing it two system calls.
+const CALLS_BEFORE_DETACHING: u32 = 256;
 
 /// The task of one send stream.
 pub(crate) struct SendTask {
@@ -38,11 +42,15 @@ pub(crate) struct SendTask {
     /// The number of the oldest active request.
     first: u64,
     batch: Batch,
+    /// Whether the transport is told when there is room.
     attached: bool,
+    calls_with_room: u32,
+    stalled: bool,
     /// Whether the transport waits on a descriptor; otherwise any wake-up may mean room.
     watches: bool,
     maybe_writable: bool,
-    idle: bool,
+    /// Since when there has been nothing to send.
+    idle_since: Option<Instant>,
     ended: bool,
 }
 
@@ -73,23 +81,49 @@ impl SendTask {
             transport,
             config,
             pacer,
-            active: VecDeque::with_capacity(BATCH + 1),
+            active: VecDeque::with_capacity(MOST_PACKETS + 1),
             plans: VecDeque::new(),
             first: 0,
             batch: Batch::new(),
             attached: false,
+            calls_with_room: 0,
+            stalled: false,
             watches: false,
             maybe_writable: true,
-            idle: true,
+            idle_since: None,
             ended: false,
         }
     }
 
-    fn attach(&mut self, cx: &TaskCx<'_>) {
-        let token = Token(cx.token);
-        let mut watch = Watch::new(Some(cx.registry), token, &mut self.watches);
+    /// The transport has to wait: from now on it is told when there is room.
+    fn wait_for_room(&mut self, cx: &TaskCx<'_>) {
+        self.calls_with_room = 0;
+        self.note_stall(true);
+        if std::mem::replace(&mut self.attached, true) {
+            return;
+        }
+        let mut watch = Watch::new(Some(cx.registry), Token(cx.token), &mut self.watches);
         if let Err(error) = self.transport.attach(&mut watch) {
             self.shared.fail(error);
+        }
+    }
+
+    fn note_stall(&mut self, stalled: bool) {
+        if std::mem::replace(&mut self.stalled, stalled) != stalled {
+            self.shared.note_stall(stalled);
+        }
+    }
+
+    /// The transport has had room. If that goes on, it need not be watched any more.
+    fn note_room(&mut self, cx: &TaskCx<'_>) {
+        self.note_stall(false);
+        self.calls_with_room += 1;
+        if self.attached && self.calls_with_room >= CALLS_BEFORE_DETACHING {
+            self.calls_with_room = 0;
+            let mut watch = Watch::new(Some(cx.registry), Token(cx.token), &mut self.watches);
+            if self.transport.detach(&mut watch) {
+                (self.attached, self.watches) = (false, false);
+            }
         }
     }
 
@@ -100,14 +134,12 @@ impl SendTask {
             return;
         }
         // All that fits is offered at once, so that no lone packet is left for the next call.
-        let room = self.config.burst_size.saturating_sub(self.config.max_packet_size);
-        while self.batch.waiting().len() < BATCH
-            && (!self.batch.is_paced() || self.batch.bytes() <= room)
-        {
-            if self.make_packet() {
+        let burst = self.config.burst_size.saturating_sub(self.config.max_packet_size);
+        while self.batch.has_room(burst) {
+            if self.make_packets(burst) {
                 continue;
             }
-            match self.queue.poll_pop(&mut self.waiter, cx.waker) {
+            match self.queue.poll_pop_in_run(&mut self.waiter, cx.waker) {
                 Poll::Ready(Ok(request)) => self.active.push_back(Active::new(request)),
                 Poll::Ready(Err(_)) => {
                     self.ended = true;
@@ -118,29 +150,34 @@ impl SendTask {
         }
     }
 
-    /// Makes the next packet of the newest request; false if it has none left.
-    fn make_packet(&mut self) -> bool {
+    /// Makes packets of the newest request while there is room: of one heap until it has none left,
+    /// or if heaps are interleaved one. False if the request has none left.
+    fn make_packets(&mut self, burst: usize) -> bool {
         let number = self.first + self.active.len().saturating_sub(1) as u64;
         let Some(active) = self.active.back_mut() else { return false };
-        let plans = &mut self.plans;
+        active.plan_more(&mut self.plans, self.config.max_packet_size);
+        let Some((at, plan)) = self.plans.front_mut() else { return false };
+        let HeapRef { heap, substream, rate, .. } = &active.request.work.heaps()[*at];
+        let about = (number, *at, *substream, rate.unwrap_or(self.config.rate));
+        let is_interleaved = active.request.work.is_interleaved();
         loop {
-            active.plan_more(plans, self.config.max_packet_size);
-            let Some((at, mut plan)) = plans.pop_front() else { return false };
-            let header = self.batch.scratch().len();
-            let Some(payload) = plan.next_packet(self.batch.scratch()) else { continue };
-            if !plan.is_finished() {
-                if active.request.work.is_interleaved() {
-                    plans.push_back((at, plan));
-                } else {
-                    plans.push_front((at, plan));
-                }
+            let scratch = self.batch.scratch();
+            let header = scratch.len();
+            if let Some(payload) = plan.next_packet(heap, scratch) {
+                self.batch.add(about, heap, header, payload);
+                active.in_batch += 1;
             }
-            let heap = &active.request.work.heaps()[at];
-            let rate = heap.rate.unwrap_or(self.config.rate);
-            let about = (number, at, heap.substream, rate);
-            self.batch.add(about, &heap.heap, header, payload);
-            active.in_batch += 1;
-            return true;
+            if plan.is_finished() {
+                self.plans.pop_front();
+                return true;
+            }
+            if is_interleaved {
+                self.plans.rotate_left(1);
+                return true;
+            }
+            if !self.batch.has_room(burst) {
+                return true;
+            }
         }
     }
 
@@ -169,25 +206,24 @@ impl SendTask {
     }
 
     fn account(&mut self, count: usize, now: Instant) {
-        let mut run = (0, 0.0);
-        for made in &self.batch.waiting()[..count] {
-            let active = &mut self.active[(made.request - self.first) as usize];
-            active.in_batch -= 1;
-            active.bytes += made.len as u64;
-            self.shared.stats.packets.add(1);
-            self.shared.stats.bytes.add(made.len as u64);
-            if made.rate != run.1 {
-                // Nothing sent at no rate would have the pacer forget the rate before.
-                if run.0 > 0 {
-                    self.pacer.sent(run.0, run.1, now);
-                }
-                run = (0, made.rate);
+        let sent = &self.batch.waiting()[..count];
+        let bytes_of = |run: &[Made]| run.iter().map(|made| made.len as u64).sum::<u64>();
+        let mut bytes = 0;
+        for run in sent.chunk_by(|a, b| a.request == b.request) {
+            let active = &mut self.active[(run[0].request - self.first) as usize];
+            active.in_batch -= run.len();
+            active.bytes += bytes_of(run);
+            bytes += bytes_of(run);
+        }
+        if self.batch.is_paced() {
+            for run in sent.chunk_by(|a, b| a.rate == b.rate) {
+                self.pacer.sent(bytes_of(run), run[0].rate, now);
             }
-            run.0 += made.len as u64;
+        } else {
+            self.pacer.sent(bytes, 0.0, now);
         }
-        if run.0 > 0 {
-            self.pacer.sent(run.0, run.1, now);
-        }
+        self.shared.stats.packets.add(count as u64);
+        self.shared.stats.bytes.add(bytes);
         self.batch.advance(count);
         self.complete();
     }
@@ -240,12 +276,17 @@ impl SendTask {
         self.complete();
     }
 
-    fn wait_for_work(&mut self) -> Polled {
-        self.idle = true;
+    fn wait_for_work(&mut self, cx: &TaskCx<'_>) -> Polled {
+        self.idle_since.get_or_insert_with(Instant::now);
         let drained = self.transport.drain().unwrap_or_else(|error| {
             self.shared.fail(error);
             true
         });
+        if drained {
+            self.note_stall(false);
+        } else {
+            self.wait_for_room(cx);
+        }
         if drained && self.ended && self.active.is_empty() {
             self.transport.finish();
             self.shared.end();
@@ -296,9 +337,6 @@ fn masked(cnt: u64, flavour: Flavour) -> u64 {
 
 impl Task for SendTask {
     fn poll(&mut self, cx: &TaskCx<'_>) -> Polled {
-        if !std::mem::replace(&mut self.attached, true) {
-            self.attach(cx);
-        }
         if self.shared.is_aborted() {
             self.active.clear();
             self.shared.end();
@@ -309,10 +347,10 @@ impl Task for SendTask {
             self.fill(cx);
             self.complete();
             if self.batch.waiting().is_empty() {
-                return self.wait_for_work();
+                return self.wait_for_work(cx);
             }
-            if std::mem::take(&mut self.idle) {
-                self.pacer.idle(cx.now);
+            if let Some(since) = self.idle_since.take() {
+                self.pacer.idle(since, cx.now);
             }
             if let Some(next) = self.pacer.next()
                 && next > Instant::now()
@@ -325,9 +363,13 @@ impl Task for SendTask {
             match self.send() {
                 Ok(0) => {
                     self.shared.stats.would_block.add(1);
+                    self.wait_for_room(cx);
                     self.maybe_writable = self.transport.wait_for_room(cx.waker);
                 }
-                Ok(_) => self.shared.stats.batches.add(1),
+                Ok(_) => {
+                    self.shared.stats.batches.add(1);
+                    self.note_room(cx);
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => self.refuse(error),
             }

@@ -36,6 +36,7 @@ pub mod ctrl;
 pub mod ids;
 
 mod decode_error;
+mod decoder;
 mod descriptor;
 mod encode;
 mod flavour;
@@ -46,11 +47,13 @@ mod plan;
 mod pointer;
 
 pub use decode_error::DecodeError;
+pub use decoder::Decoder;
 pub use descriptor::{Descriptor, DescriptorEncodeError, DescriptorError, FormatField};
 pub use encode::{EncodeItem, HeapEncoder, ItemValue, PayloadParts};
 pub use flavour::{BugCompat, BugCompatError, Flavour, FlavourError};
 pub use framing::{Framing, frame};
 pub use item_type::{ByteOrder, Element, ItemType, NumpyHeaderError, NumpyType};
 pub use packet::{Items, Packet, Pointers};
+pub(crate) use plan::{Division, HeapShape};
 pub use plan::{EncodeError, HeapPlan, MIN_PACKET_SIZE};
 pub use pointer::{ItemPointer, PointerError};

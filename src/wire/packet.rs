@@ -8,13 +8,13 @@ use super::flavour::{Flavour, value_mask};
 use super::pointer::ItemPointer;
 use super::{ctrl, ids};
 
+/// Set in a pointer whose value is immediate.
+const IMMEDIATE: u64 = 1 << 63;
+
 /// Bytes before the item pointers.
 pub(super) const HEADER_BYTES: usize = 8;
 /// Magic number 0x53 and protocol version 4.
 pub(super) const MAGIC_VERSION: [u8; 2] = [0x53, 0x04];
-/// Stands for "no HEAP_LENGTH": no value of at most 56 bits equals it.
-const NO_LENGTH: u64 = u64::MAX;
-
 /// A decoded packet, borrowing its bytes.
 ///
 /// Exists only for bytes that obey every rule of [`DecodeError`], so its accessors cannot fail.
@@ -45,6 +45,7 @@ pub struct Packet<'a> {
     heap_cnt: u64,
     heap_length: u64,
     payload_offset: u64,
+    items_end: u64,
     heap_address_bits: u8,
     stop: bool,
 }
@@ -66,25 +67,37 @@ impl<'a> Packet<'a> {
         if !specials.has_required() {
             return Err(DecodeError::MissingItems);
         }
-        let payload = usize::try_from(specials.payload_length())
+        Self::assemble(bytes, pointers, rest, header.heap_address_bits, &specials.fields())
+    }
+
+    /// The packet whose pointers say this, with its payload at the start of `rest`.
+    #[inline(always)]
+    pub(super) fn assemble(
+        bytes: &'a [u8],
+        pointers: &'a [[u8; 8]],
+        rest: &'a [u8],
+        heap_address_bits: u8,
+        fields: &Fields,
+    ) -> Result<Self, DecodeError> {
+        let payload = usize::try_from(fields.payload_length)
             .ok()
             .and_then(|length| rest.get(..length))
             .ok_or(DecodeError::PayloadOverflow)?;
-        let heap_length = specials.heap_length();
         // Both terms have at most 56 bits: the sum cannot overflow.
-        if specials.payload_offset() + specials.payload_length() > heap_length {
+        if fields.payload_offset + fields.payload_length > fields.heap_length {
             return Err(DecodeError::HeapOverflow);
         }
-        let size = HEADER_BYTES + header.pointer_bytes() + payload.len();
+        let size = HEADER_BYTES + size_of_val(pointers) + payload.len();
         Ok(Self {
             bytes: bytes.get(..size).unwrap_or(bytes),
             pointers,
             payload,
-            heap_cnt: specials.heap_cnt(),
-            heap_length,
-            payload_offset: specials.payload_offset(),
-            heap_address_bits: header.heap_address_bits,
-            stop: specials.stop,
+            heap_cnt: fields.heap_cnt,
+            heap_length: fields.heap_length,
+            payload_offset: fields.payload_offset,
+            items_end: fields.items_end,
+            heap_address_bits,
+            stop: fields.stop,
         })
     }
 
@@ -98,8 +111,13 @@ impl<'a> Packet<'a> {
         if bytes.is_empty() {
             return Err(DecodeError::Empty);
         }
-        let packet = Self::decode(bytes)?;
-        if packet.size() == bytes.len() { Ok(packet) } else { Err(DecodeError::SizeMismatch) }
+        Self::decode(bytes)?.filling(bytes)
+    }
+
+    /// The packet, if nothing of `bytes` is left behind it.
+    #[inline]
+    pub(super) fn filling(self, bytes: &[u8]) -> Result<Self, DecodeError> {
+        if self.size() == bytes.len() { Ok(self) } else { Err(DecodeError::SizeMismatch) }
     }
 
     /// Bits of a heap address: the XX of SPEAD-64-XX.
@@ -123,7 +141,7 @@ impl<'a> Packet<'a> {
     /// Length of the heap's payload in bytes, if the packet tells.
     #[inline]
     pub fn heap_length(&self) -> Option<u64> {
-        (self.heap_length != NO_LENGTH).then_some(self.heap_length)
+        (self.heap_length != Fields::NO_LENGTH).then_some(self.heap_length)
     }
 
     /// Where the payload goes in the heap's, in bytes.
@@ -148,6 +166,18 @@ impl<'a> Packet<'a> {
     #[inline]
     pub fn size(&self) -> usize {
         self.bytes.len()
+    }
+
+    /// All item pointers, as they lie in memory.
+    pub(super) fn raw_pointers(&self) -> &'a [[u8; 8]] {
+        self.pointers
+    }
+
+    /// The largest address of an item that concerns the heap's contents, 0 if there is none: the
+    /// heap cannot be shorter.
+    #[inline]
+    pub fn items_end(&self) -> u64 {
+        self.items_end
     }
 
     /// All item pointers, as sent.
@@ -214,12 +244,28 @@ impl Header {
     }
 }
 
+/// What a packet's item pointers say about where it belongs.
+pub(super) struct Fields {
+    pub(super) heap_cnt: u64,
+    pub(super) heap_length: u64,
+    pub(super) payload_offset: u64,
+    pub(super) payload_length: u64,
+    pub(super) items_end: u64,
+    pub(super) stop: bool,
+}
+
+impl Fields {
+    /// Stands for "no HEAP_LENGTH": no value of at most 56 bits equals it.
+    pub(super) const NO_LENGTH: u64 = u64::MAX;
+}
+
 /// The items that say where a packet belongs, found in one pass over its pointers.
 struct Specials {
     /// Values by the two low bits of the id: 1, 2, 3, and 0 for id 4.
     values: [u64; 4],
     /// Bit `id & 3` is set once the id was seen.
     seen: u8,
+    items_end: u64,
     stop: bool,
 }
 
@@ -230,16 +276,22 @@ impl Specials {
         let mask = value_mask(heap_address_bits & 63);
         // With the mode bit complemented, an immediate has the plain id in its upper bits.
         let stop_pointer = ids::STREAM_CTRL << shift | ctrl::STREAM_STOP;
-        let mut specials = Self { values: [0, 0, NO_LENGTH, 0], seen: 0, stop: false };
+        let mut specials =
+            Self { values: [0, 0, Fields::NO_LENGTH, 0], seen: 0, items_end: 0, stop: false };
         for &pointer in pointers {
-            let pointer = u64::from_be_bytes(pointer) ^ (1 << 63);
-            let id = pointer >> shift;
-            if (ids::HEAP_CNT..=ids::PAYLOAD_LENGTH).contains(&id) {
+            let pointer = u64::from_be_bytes(pointer) ^ IMMEDIATE;
+            let id = (pointer & !IMMEDIATE) >> shift;
+            let is_addressed = pointer & IMMEDIATE != 0;
+            if !is_special(id) {
+                if is_addressed {
+                    specials.items_end = specials.items_end.max(pointer & mask);
+                }
+                specials.stop |= pointer == stop_pointer;
+            } else if !is_addressed {
                 // A repeated item counts with its last value.
                 specials.values[(id & 3) as usize] = pointer & mask;
                 specials.seen |= 1 << (id & 3);
             }
-            specials.stop |= pointer == stop_pointer;
         }
         specials
     }
@@ -253,24 +305,23 @@ impl Specials {
     }
 
     #[inline]
-    fn heap_cnt(&self) -> u64 {
-        self.values[(ids::HEAP_CNT & 3) as usize]
+    fn fields(&self) -> Fields {
+        let value = |id: u64| self.values[(id & 3) as usize];
+        Fields {
+            heap_cnt: value(ids::HEAP_CNT),
+            heap_length: value(ids::HEAP_LENGTH),
+            payload_offset: value(ids::PAYLOAD_OFFSET),
+            payload_length: value(ids::PAYLOAD_LENGTH),
+            items_end: self.items_end,
+            stop: self.stop,
+        }
     }
+}
 
-    #[inline]
-    fn heap_length(&self) -> u64 {
-        self.values[(ids::HEAP_LENGTH & 3) as usize]
-    }
-
-    #[inline]
-    fn payload_offset(&self) -> u64 {
-        self.values[(ids::PAYLOAD_OFFSET & 3) as usize]
-    }
-
-    #[inline]
-    fn payload_length(&self) -> u64 {
-        self.values[(ids::PAYLOAD_LENGTH & 3) as usize]
-    }
+/// Whether items with this id say where a packet belongs.
+#[inline]
+fn is_special(id: u64) -> bool {
+    (ids::HEAP_CNT..=ids::PAYLOAD_LENGTH).contains(&id)
 }
 
 /// Iterator over all item pointers of a [`Packet`], in the order sent.
@@ -329,7 +380,7 @@ impl Iterator for Items<'_> {
 
     #[inline]
     fn next(&mut self) -> Option<ItemPointer> {
-        self.0.find(|pointer| !(ids::HEAP_CNT..=ids::PAYLOAD_LENGTH).contains(&pointer.id()))
+        self.0.find(|pointer| !is_special(pointer.id()))
     }
 
     #[inline]

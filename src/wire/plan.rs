@@ -49,10 +49,76 @@ const MAX_POINTERS: usize = u16::MAX as usize - 4;
 /// ```
 #[derive(Clone, Debug)]
 pub struct HeapPlan<P = Vec<ItemPointer>> {
+    pointers: P,
+    division: Division,
+}
+
+impl<P: AsRef<[ItemPointer]>> HeapPlan<P> {
+    /// Plans a heap whose items have these pointers, in this order, and this many bytes of
+    /// payload in all. The pointers may be owned, borrowed or shared; nothing is allocated. Packets
+    /// have at most `max_packet_size` bytes, rounded down to a multiple of 8.
+    ///
+    /// # Errors
+    /// If the packet size is below [`MIN_PACKET_SIZE`] or does not hold the pointers to repeat,
+    /// if an item has a reserved id, or if the heap count or length does not fit the flavour.
+    pub fn new(
+        flavour: Flavour,
+        heap_cnt: u64,
+        max_packet_size: usize,
+        pointers: P,
+        payload_length: usize,
+        repeat_pointers: bool,
+    ) -> Result<Self, EncodeError> {
+        let shape = HeapShape { flavour, payload_length, repeat_pointers };
+        let division = Division::new(&shape, heap_cnt, max_packet_size, pointers.as_ref())?;
+        Ok(Self { pointers, division })
+    }
+
+    /// The heap's payload in bytes, padding included.
+    pub fn payload_length(&self) -> usize {
+        self.division.payload_length
+    }
+
+    /// The bytes of all packets that are still to come, headers included.
+    pub fn remaining_bytes(&self) -> u64
+    where
+        P: Clone,
+    {
+        let (mut division, mut bytes) = (self.division.clone(), 0);
+        while !division.is_finished() {
+            let pointers = division.take_pointers(self.pointers.as_ref().len()).len();
+            let part = division.take_payload(pointers);
+            bytes += (PREFIX_BYTES + 8 * pointers + part.len()) as u64;
+        }
+        bytes
+    }
+
+    /// Whether all packets were taken.
+    pub fn is_finished(&self) -> bool {
+        self.division.is_finished()
+    }
+
+    /// Appends the next packet's header and item pointers to `header`, and returns which bytes
+    /// of the heap's payload follow them; `None` once the heap is finished.
+    pub fn next_packet(&mut self, header: &mut Vec<u8>) -> Option<Range<usize>> {
+        self.division.next_packet(self.pointers.as_ref(), header)
+    }
+}
+
+/// What is to be divided.
+pub(crate) struct HeapShape {
+    pub(crate) flavour: Flavour,
+    pub(crate) payload_length: usize,
+    pub(crate) repeat_pointers: bool,
+}
+
+/// A [`HeapPlan`] without the heap's item pointers, for a sender that has them elsewhere: every call
+/// takes the same ones.
+#[derive(Clone, Debug)]
+pub(crate) struct Division {
     flavour: Flavour,
     heap_cnt: u64,
     packet_size: usize,
-    pointers: P,
     /// Tells padding off from the last item; follows the other pointers.
     null: Option<ItemPointer>,
     pointers_per_packet: usize,
@@ -62,23 +128,15 @@ pub struct HeapPlan<P = Vec<ItemPointer>> {
     next_offset: usize,
 }
 
-impl<P: AsRef<[ItemPointer]>> HeapPlan<P> {
-    /// Plans a heap whose items have these pointers, in this order, and this many bytes of
-    /// payload in all. The pointers may be owned, borrowed or shared; nothing is allocated. Packets have at most `max_packet_size` bytes, rounded down to a multiple
-    /// of 8.
-    ///
-    /// # Errors
-    /// If the packet size is below [`MIN_PACKET_SIZE`] or does not hold the pointers to repeat,
-    /// if an item has a reserved id, or if the heap count or length does not fit the flavour.
-    pub fn new(
-        flavour: Flavour,
+impl Division {
+    /// As [`HeapPlan::new`].
+    pub(crate) fn new(
+        shape: &HeapShape,
         heap_cnt: u64,
         max_packet_size: usize,
-        owned_pointers: P,
-        payload_length: usize,
-        repeat_pointers: bool,
+        pointers: &[ItemPointer],
     ) -> Result<Self, EncodeError> {
-        let pointers = owned_pointers.as_ref();
+        let &HeapShape { flavour, payload_length, repeat_pointers } = shape;
         let packet_size = max_packet_size - max_packet_size % 8;
         let pointers_per_packet = pointers_per_packet(packet_size)?;
         if repeat_pointers && pointers.len() >= pointers_per_packet {
@@ -109,7 +167,6 @@ impl<P: AsRef<[ItemPointer]>> HeapPlan<P> {
             flavour,
             heap_cnt,
             packet_size,
-            pointers: owned_pointers,
             null,
             pointers_per_packet,
             repeat_pointers,
@@ -119,44 +176,27 @@ impl<P: AsRef<[ItemPointer]>> HeapPlan<P> {
         })
     }
 
-    /// The heap's payload in bytes, padding included.
-    pub fn payload_length(&self) -> usize {
-        self.payload_length
-    }
-
-    /// The bytes of all packets that are still to come, headers included.
-    pub fn remaining_bytes(&self) -> u64
-    where
-        P: Clone,
-    {
-        let (mut plan, mut bytes) = (self.clone(), 0);
-        while !plan.is_finished() {
-            let pointers = plan.take_pointers().len();
-            let part = plan.take_payload(pointers);
-            bytes += (PREFIX_BYTES + 8 * pointers + part.len()) as u64;
-        }
-        bytes
-    }
-
-    /// Whether all packets were taken.
-    pub fn is_finished(&self) -> bool {
+    /// As [`HeapPlan::is_finished`].
+    pub(crate) fn is_finished(&self) -> bool {
         self.next_offset >= self.payload_length
     }
 
-    /// Appends the next packet's header and item pointers to `header`, and returns which bytes
-    /// of the heap's payload follow them; `None` once the heap is finished.
-    pub fn next_packet(&mut self, header: &mut Vec<u8>) -> Option<Range<usize>> {
+    /// As [`HeapPlan::next_packet`].
+    pub(crate) fn next_packet(
+        &mut self,
+        own: &[ItemPointer],
+        header: &mut Vec<u8>,
+    ) -> Option<Range<usize>> {
         if self.is_finished() {
             return None;
         }
-        let pointers = self.take_pointers();
+        let pointers = self.take_pointers(own.len());
         let payload = self.take_payload(pointers.len());
         let placement = Placement {
             heap_cnt: self.heap_cnt,
             heap_length: self.payload_length as u64,
             payload: payload.clone(),
         };
-        let own = self.pointers.as_ref();
         let null = self.null.filter(|_| pointers.contains(&own.len()));
         let pointers = own.get(pointers.start..pointers.end.min(own.len())).unwrap_or_default();
         write_header(header, self.flavour, &placement, pointers, null);
@@ -171,10 +211,10 @@ impl<P: AsRef<[ItemPointer]>> HeapPlan<P> {
         start..self.next_offset
     }
 
-    /// Which pointers go in the next packet.
-    fn take_pointers(&mut self) -> Range<usize> {
+    /// Which pointers, of the heap's `own` and the one that tells padding off, go in the next packet.
+    fn take_pointers(&mut self, own: usize) -> Range<usize> {
         let first = self.next_pointer;
-        let all = self.pointers.as_ref().len() + usize::from(self.null.is_some());
+        let all = own + usize::from(self.null.is_some());
         let last = all.min(first + self.pointers_per_packet);
         if !self.repeat_pointers {
             self.next_pointer = last;
@@ -201,22 +241,20 @@ pub(super) fn write_header(
     null: Option<ItemPointer>,
 ) {
     let count = 4 + pointers.len() + usize::from(null.is_some());
-    header.reserve(HEADER_BYTES + 8 * count);
-    header.extend(MAGIC_VERSION);
-    header.extend([flavour.item_id_bytes(), flavour.heap_address_bytes(), 0, 0]);
-    header.extend((count as u16).to_be_bytes());
-    let specials = [
-        (ids::HEAP_CNT, placement.heap_cnt),
-        (ids::HEAP_LENGTH, placement.heap_length),
-        (ids::PAYLOAD_OFFSET, placement.payload.start as u64),
-        (ids::PAYLOAD_LENGTH, placement.payload.len() as u64),
+    let [magic, version] = MAGIC_VERSION;
+    let (id_bytes, address_bytes) = (flavour.item_id_bytes(), flavour.heap_address_bytes());
+    let special = |id: u64, value: u64| 1 << 63 | id << flavour.heap_address_bits() | value;
+    let words = [
+        u64::from_be_bytes([magic, version, id_bytes, address_bytes, 0, 0, 0, 0]) | count as u64,
+        special(ids::HEAP_CNT, placement.heap_cnt),
+        special(ids::HEAP_LENGTH, placement.heap_length),
+        special(ids::PAYLOAD_OFFSET, placement.payload.start as u64),
+        special(ids::PAYLOAD_LENGTH, placement.payload.len() as u64),
     ];
-    for (id, value) in specials {
-        let raw = 1 << 63 | id << flavour.heap_address_bits() | value;
-        header.extend(raw.to_be_bytes());
-    }
+    header.reserve(PREFIX_BYTES + 8 * (count - 4));
+    header.extend_from_slice(words.map(u64::to_be_bytes).as_flattened());
     for pointer in pointers.iter().chain(&null) {
-        header.extend(pointer.to_be_bytes());
+        header.extend_from_slice(&pointer.to_be_bytes());
     }
 }
 

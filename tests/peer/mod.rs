@@ -26,6 +26,11 @@ fn python() -> PathBuf {
     python
 }
 
+/// The interpreter, and one of the peer's scripts.
+pub(crate) fn script(name: &str) -> [OsString; 2] {
+    [python().into(), root().join("tests/peer").join(name).into()]
+}
+
 /// The program and the arguments that send a stream to `endpoints`; `options` as `send.py --help`
 /// lists them.
 pub(crate) fn sender(endpoints: &[String], options: &[&str]) -> Vec<OsString> {
@@ -54,8 +59,13 @@ pub(crate) fn run(command: &mut Command) {
 
 /// Has the peer receive; one case and one answer a line, as `receive.py` says.
 pub(crate) fn receive(cases: &str) -> String {
+    ask("receive.py", cases)
+}
+
+/// Has a script of the peer answer cases, one a line, with a line each.
+pub(crate) fn ask(script: &str, cases: &str) -> String {
     let mut child = Command::new(python())
-        .arg(root().join("tests/peer/receive.py"))
+        .arg(root().join("tests/peer").join(script))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()

@@ -12,6 +12,7 @@ use speadway::wire::BugCompat;
 
 use crate::choices::EvictionChoice;
 use crate::endpoint::Source;
+use crate::network::Sockets;
 use crate::units;
 
 /// Receive streams and show what arrives: chunks if --heap-size is given, else heaps.
@@ -45,16 +46,11 @@ pub(crate) struct Options {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Network")]
 pub(super) struct Network {
-    /// Interface to join multicast groups on: its name, index or IPv4 address [default: as routed]
-    #[arg(long, value_name = "NAME")]
-    pub(super) interface: Option<String>,
+    #[command(flatten)]
+    pub(super) sockets: Sockets,
     /// Receive multicast only from this sender; may be repeated
     #[arg(long, value_name = "ADDRESS")]
     pub(super) source_filter: Vec<IpAddr>,
-    /// Receive buffer to ask the kernel for, for each socket, in bytes [default: 8MiB; over TCP the
-    /// system's]
-    #[arg(long, value_name = "SIZE", value_parser = units::size)]
-    pub(super) buffer: Option<usize>,
     /// The largest packet that is accepted, in bytes [default: 9200; 65536 over TCP]
     #[arg(long, value_name = "SIZE", value_parser = units::size)]
     pub(super) max_packet: Option<usize>,

@@ -4,16 +4,14 @@ use std::path::Path;
 
 use anyhow::{Result, anyhow};
 use serde::Serialize;
-use speadway::net::{
-    DEFAULT_MAX_DATAGRAM, DEFAULT_RECV_BUFFER, Interface, ReceiverConfig, UdpConfig,
-};
+use speadway::net::{DEFAULT_MAX_DATAGRAM, DEFAULT_RECV_BUFFER, ReceiverConfig, UdpConfig};
 use speadway::recv::Reader;
 use speadway::recv::readers::{
     Connections, PcapConfig, PcapCounts, PcapReader, TcpConfig, TcpReader, UdpReader,
 };
 
 use super::options::Network;
-use crate::endpoint::{self, HostPort, Source};
+use crate::endpoint::{HostPort, Source};
 
 /// An open source.
 pub(super) struct Opened {
@@ -44,9 +42,9 @@ pub(super) fn open(source: &Source, network: &Network) -> Result<Opened> {
 
 fn open_udp(at: &HostPort, network: &Network) -> Result<Opened> {
     let mut config = UdpConfig::new(at.resolve()?)
-        .recv_buffer(network.buffer.unwrap_or(DEFAULT_RECV_BUFFER))
+        .recv_buffer(network.sockets.buffer.unwrap_or(DEFAULT_RECV_BUFFER))
         .reuse_port(network.reuse_port)
-        .interface(network.interface.as_deref().map_or(Interface::Any, endpoint::interface));
+        .interface(network.sockets.interface());
     for &sender in &network.source_filter {
         config = config.source(sender);
     }
@@ -64,7 +62,7 @@ fn open_udp(at: &HostPort, network: &Network) -> Result<Opened> {
 fn open_tcp(at: &HostPort, network: &Network) -> Result<Opened> {
     let defaults = TcpConfig::default();
     let config = TcpConfig::default()
-        .recv_buffer(network.buffer.unwrap_or(defaults.recv_buffer))
+        .recv_buffer(network.sockets.buffer.unwrap_or(defaults.recv_buffer))
         .max_packet(network.max_packet.unwrap_or(defaults.max_packet))
         .connections(if network.reconnect { Connections::Many } else { Connections::One });
     let reader = TcpReader::listen(at.resolve()?, &config).map_err(|error| anyhow!("{error}"))?;

@@ -23,7 +23,6 @@ use speadway::send::SendStream;
 pub(crate) use options::Options;
 
 use heaps::Heaps;
-use open::Destinations;
 
 /// Sends. Says whether everything was sent.
 pub(crate) fn run(options: &Options) -> Result<bool> {
@@ -32,7 +31,7 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
         return replay::run(options, name);
     }
     let mut heaps = Heaps::new(options)?;
-    let destinations = Destinations::open(options)?;
+    let destinations = open::open(options)?;
     let worker = Worker::builder().name("send");
     let worker = options.sending.pin.into_iter().fold(worker, |worker, core| worker.pin(core));
     let worker = worker.start().context("cannot start the sending thread; look at --pin")?;

@@ -16,6 +16,7 @@ use speadway::wire::{BugCompat, Flavour};
 use super::capture::CaptureName;
 use super::pattern::WORD;
 use crate::endpoint::HostPort;
+use crate::network::Sockets;
 use crate::units;
 
 /// The largest UDP payload over IPv4.
@@ -124,7 +125,8 @@ pub(super) struct Sending {
     /// Bytes sent in one go before looking at the clock
     #[arg(long, value_name = "SIZE", default_value_t = DEFAULT_BURST_SIZE, value_parser = units::size)]
     burst: usize,
-    /// How much faster than --rate it may be to make up for delays
+    /// How much faster than --rate it may be to make up for delays; more than the default keeps the
+    /// rate on a busy machine, in bursts
     #[arg(long, value_name = "RATIO", default_value_t = DEFAULT_BURST_RATE_RATIO)]
     burst_rate_ratio: f64,
     /// Have the kernel keep the rate, evenly; the interface needs the fq queueing discipline
@@ -151,15 +153,11 @@ pub(super) struct Network {
     /// Local address to send from, perhaps with a port
     #[arg(long, value_name = "ADDRESS[:PORT]", value_parser = bind)]
     pub(super) bind: Option<SocketAddr>,
-    /// Interface that multicast leaves from: its name, index or IPv4 address [default: as routed]
-    #[arg(long, value_name = "NAME")]
-    pub(super) interface: Option<String>,
     /// Networks that multicast may pass through
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(0..256))]
     pub(super) ttl: u32,
-    /// Send buffer to ask the kernel for, in bytes [default: 512KiB; over TCP the system's]
-    #[arg(long, value_name = "SIZE", value_parser = units::size)]
-    pub(super) buffer: Option<usize>,
+    #[command(flatten)]
+    pub(super) sockets: Sockets,
 }
 
 /// What is shown, and for how long.
@@ -246,7 +244,7 @@ impl Options {
         if any_udp && packet > MAX_DATAGRAM {
             bail!("--packet {packet} is more than UDP can carry: at most {MAX_DATAGRAM} B");
         }
-        if self.sending.kernel_pacing && (any_tcp || self.sending.rate == 0.0) {
+        if self.sending.kernel_pacing && (any_tcp || !self.sending.has_rate()) {
             bail!("--kernel-pacing needs a --rate, and is for UDP only");
         }
         Ok(())
@@ -261,6 +259,10 @@ impl Options {
 }
 
 impl Sending {
+    pub(super) fn has_rate(&self) -> bool {
+        self.rate > 0.0
+    }
+
     pub(super) fn config(&self) -> SendConfig {
         let pacing = if self.kernel_pacing { Pacing::Kernel } else { Pacing::Software };
         SendConfig::default()

@@ -46,7 +46,7 @@ pub(super) fn run(options: &Options, name: &CaptureName) -> Result<bool> {
     }
     replay.flush();
     replay.line.clear();
-    replay.report(capture.skipped, options.output.json, &mut io::stdout().lock())?;
+    replay.report(capture.skipped(), options.output.json, &mut io::stdout().lock())?;
     match damage {
         Some(error) => Err(error),
         None => Ok(replay.is_good()),

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use serde::Serialize;
-use speadway::send::{HeapRef, SendError, SendStats, SendStream};
+use speadway::send::{HeapRef, Pacing, SendError, SendStats, SendStream};
 
 use super::heaps::Heaps;
 use super::options::{Options, Output};
@@ -57,6 +57,8 @@ pub(super) struct Sent {
     /// Heaps with data given to the stream.
     pub(super) heaps: u64,
     pub(super) stats: SendStats,
+    /// Who kept the rate, if there was one to keep.
+    pub(super) pacing: Option<Pacing>,
     /// Until the last heap with data was gone.
     pub(super) time: Duration,
     /// What went wrong, and how often.
@@ -133,7 +135,8 @@ pub(super) fn drive(stream: &SendStream, options: &Options, heaps: &mut Heaps<'_
     };
     let errors =
         std::mem::take(&mut *session.board.errors.lock().unwrap_or_else(PoisonError::into_inner));
-    Ok(Sent { why, heaps: given, stats: stream.stats(), time, errors })
+    let pacing = options.sending.has_rate().then(|| stream.pacing());
+    Ok(Sent { why, heaps: given, stats: stream.stats(), pacing, time, errors })
 }
 
 struct Session<'a> {

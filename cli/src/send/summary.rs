@@ -4,6 +4,7 @@ use std::io::Write;
 
 use anyhow::Result;
 use serde_json::json;
+use speadway::send::Pacing;
 
 use super::session::{Sent, Why};
 use crate::units::{Count, Rate, Volume};
@@ -40,6 +41,10 @@ pub(super) fn write_json(sent: &Sent, out: &mut impl Write) -> Result<()> {
         "packets": stats.packets,
         "bytes": stats.bytes,
         "gigabits_per_second": rate.gigabits(),
+        "pacing": sent.pacing.map(|pacing| match pacing {
+            Pacing::Kernel => "kernel",
+            _ => "software",
+        }),
         "batches": stats.batches,
         "would_block": stats.would_block,
         "errors": sent.errors,

@@ -1,5 +1,8 @@
 """Receive SPEAD streams."""
 
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+from typing import Any as _Any
+
 from . import stream_stat_indices
 from .._speadway.recv import (
     Axis,
@@ -19,7 +22,19 @@ from .._speadway.recv import (
     UdpIbvConfig,
 )
 from ._chunk import ChunkRingPair, ChunkRingStream, ChunkStreamRingGroup
-from ._chunks import Chunks, Tally
+
+if _TYPE_CHECKING:
+    from ._chunks import Chunks, Tally
+
+
+def __getattr__(name: str) -> _Any:
+    # What takes longer to import than all the rest, and not every program needs.
+    if name in ("Chunks", "Tally"):
+        from . import _chunks
+
+        return getattr(_chunks, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 __all__ = [
     "Axis",

@@ -8,6 +8,7 @@ use speadway::chunk::Ready;
 use speadway::heap::{Heap, HeapStatus};
 use speadway::ring::{PollPush, Producer, Ring, Waiter};
 
+use crate::patience::Patience;
 use crate::throttle::Throttle;
 
 /// Puts heaps in a ring, and waits while it is full.
@@ -21,6 +22,7 @@ pub(super) struct Outlet {
     lossy: Arc<AtomicBool>,
     /// The heap at hand has been waiting.
     blocked: bool,
+    patience: Patience,
     throttle: Throttle,
 }
 
@@ -33,6 +35,7 @@ impl Outlet {
             contiguous_only,
             lossy,
             blocked: false,
+            patience: Patience::default(),
             throttle: Throttle::default(),
         }
     }
@@ -52,6 +55,9 @@ impl Ready<Heap> for Outlet {
                 format!("dropped incomplete heap {cnt} ({received}/{length} bytes of payload)")
             });
             return Ok(());
+        }
+        if self.ring.is_full() && !self.blocked {
+            self.patience.look(|| (!self.ring.is_full()).then_some(()));
         }
         match self.ring.poll_push(heap, &mut self.waiter, waker) {
             PollPush::Pending(heap) => {

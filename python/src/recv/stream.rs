@@ -2,6 +2,7 @@
 
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use pyo3::exceptions::PyStopIteration;
 use pyo3::prelude::*;
@@ -9,7 +10,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::PyType;
 use speadway::heap::Heap as Core;
 use speadway::recv::Stream as CoreStream;
-use speadway::ring::{Ring, RingFd, TryPopError};
+use speadway::ring::{Ended, Ring, RingFd, TryPopError};
 
 use super::base::StreamBase;
 use super::config::StreamConfig;
@@ -19,6 +20,7 @@ use super::ring_config::{RingSettings, RingStreamConfig};
 use super::stats::StatSource;
 use crate::args::Given;
 use crate::errors::{Empty, OrRaise, Stopped};
+use crate::patience::Patience;
 use crate::thread_pool::ThreadPool;
 use crate::waiting::{Late, wait};
 
@@ -34,6 +36,7 @@ pub(crate) struct Stream {
 struct HeapRing {
     ring: Ring<Core>,
     settings: RingSettings,
+    patience: Patience,
     fd: OnceLock<RingFd>,
     shown: PyOnceLock<Py<Ringbuffer>>,
 }
@@ -57,6 +60,21 @@ impl Ringbuffer {
     }
 }
 
+impl HeapRing {
+    /// The next heap, or the end, or `None` after `time`.
+    fn pop(&self, time: Duration) -> Result<Option<Core>, Ended> {
+        let found = self.patience.look(|| match self.ring.try_pop() {
+            Err(TryPopError::Empty) => None,
+            popped => Some(popped),
+        });
+        match found.unwrap_or_else(|| self.ring.pop_timeout(time)) {
+            Ok(heap) => Ok(Some(heap)),
+            Err(TryPopError::Empty) => Ok(None),
+            Err(TryPopError::Ended) => Err(Ended),
+        }
+    }
+}
+
 fn stopped() -> PyErr {
     Stopped::new_err("ring buffer has been stopped")
 }
@@ -64,13 +82,9 @@ fn stopped() -> PyErr {
 impl Stream {
     /// The next heap, waiting for it; `None` at the end.
     fn next(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
-        let ring = &self.ring.get()?.ring;
-        let popped = match ring.try_pop() {
-            Err(TryPopError::Empty) => wait(py, |time| match ring.pop_timeout(time) {
-                Ok(heap) => Some(Some(heap)),
-                Err(TryPopError::Ended) => Some(None),
-                Err(_) => None,
-            })?,
+        let ring = self.ring.get()?;
+        let popped = match ring.ring.try_pop() {
+            Err(TryPopError::Empty) => wait(py, |time| ring.pop(time).transpose())?.ok(),
             popped => popped.ok(),
         };
         popped.map(|core| heap::into_python(py, core)).transpose()
@@ -116,8 +130,13 @@ impl Stream {
             closing.close();
             stream.stop();
         });
-        let (fd, shown) = (OnceLock::new(), PyOnceLock::new());
-        slf.get().ring.init(HeapRing { ring, settings: ring_settings, fd, shown });
+        slf.get().ring.init(HeapRing {
+            ring,
+            settings: ring_settings,
+            patience: Patience::default(),
+            fd: OnceLock::new(),
+            shown: PyOnceLock::new(),
+        });
         Ok(())
     }
 

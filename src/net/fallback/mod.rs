@@ -1,6 +1,7 @@
 //! What every Unix offers: one datagram a call. Through `socket2` alone.
 
 pub(super) mod options;
+pub(super) mod pacing;
 mod recv;
 mod send;
 

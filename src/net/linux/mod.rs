@@ -1,6 +1,7 @@
 //! What Linux offers: many datagrams a call, trains of datagrams, counted drops.
 
 pub(super) mod options;
+pub(super) mod pacing;
 mod recv;
 mod send;
 mod sockopt;

@@ -8,17 +8,10 @@ use std::ptr;
 
 use socket2::{SockAddr, Socket};
 
-use super::super::sender::{PacketParts, SendBatch};
+use super::super::sender::{PacketParts, SendBatch, TRAIN_BYTES, TRAIN_PACKETS};
 
 /// Messages per call. More gain nothing: the cost of the call is spread thin by then.
 const MESSAGES: usize = 64;
-
-/// The most segments of one train (`UDP_MAX_SEGMENTS` in linux/udp.h: 64, since 6.9 128).
-const TRAIN_PACKETS: usize = 64;
-
-/// The most bytes of one train: what IPv4 takes, 65535 less its own and the UDP header. IPv6
-/// would take 20 more, but an IPv6 socket may send over IPv4 too.
-const TRAIN_BYTES: usize = 65_507;
 
 /// The most vectors of one message (`UIO_MAXIOV`).
 const TRAIN_VECTORS: usize = 1024;
@@ -210,7 +203,7 @@ impl SendBatch for Batch {
         destination: Option<&SockAddr>,
         packets: &[PacketParts<'_>],
     ) -> io::Result<usize> {
-        let mut sent = 0;
+        let (mut sent, limit) = (0, self.limit);
         while sent < packets.len() {
             self.prepare(&packets[sent..], destination);
             // SAFETY: `packets` and `destination` are borrowed across the call.
@@ -222,7 +215,11 @@ impl SendBatch for Batch {
                 Err(error) if self.forgo(&error) => {}
                 Err(_) if sent > 0 => break,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(error) => return Err(error),
+                Err(error) => {
+                    // It met a single packet, too: the train was not to blame.
+                    self.limit = limit;
+                    return Err(error);
+                }
             }
         }
         Ok(sent)
@@ -265,6 +262,19 @@ mod tests {
         assert_eq!(train(&[66_000, 66_000], TRAIN_BYTES), (1, 66_000));
         assert_eq!(train(&[100, 100], 99), (1, 100));
         assert_eq!(train(&[100, 100], 0), (1, 100));
+    }
+
+    #[test]
+    fn trains_are_not_blamed_for_what_single_packets_meet() {
+        // Nothing leaves this host from the address that it talks to itself with.
+        let here: SockAddr = std::net::SocketAddr::from(([127, 0, 0, 1], 0)).into();
+        let elsewhere: SockAddr = std::net::SocketAddr::from(([192, 0, 2, 1], 9)).into();
+        let socket = Socket::new(socket2::Domain::IPV4, socket2::Type::DGRAM, None).unwrap();
+        socket.bind(&here).unwrap();
+        let mut batch = Batch::new(true);
+        let packets = [PacketParts::new(b"header", b"payload"); 3];
+        batch.send(&socket, Some(&elsewhere), &packets).unwrap_err();
+        assert_eq!(batch.limit, TRAIN_BYTES);
     }
 
     #[test]

@@ -31,18 +31,18 @@ impl<B: AsRef<[u8]> + Send> Reader for MemoryReader<B> {
     }
 
     fn read(&mut self, inlet: &mut Inlet<'_>) -> ReadState {
-        let bytes = self.bytes.as_ref();
-        for _ in 0..PART {
-            if self.at >= bytes.len() {
-                return ReadState::End;
+        let rest = &self.bytes.as_ref()[self.at..];
+        match inlet.packets_in(rest, PART, &Origin::default()) {
+            Ok((size, flow)) => {
+                self.at += size;
+                match flow {
+                    Flow::Park(reason) => ReadState::Parked(reason),
+                    Flow::Next if size == rest.len() => ReadState::End,
+                    Flow::Next => ReadState::Partial,
+                }
             }
-            match inlet.packet_in(&bytes[self.at..], &Origin::default()) {
-                Ok((size, Flow::Next)) => self.at += size,
-                Ok((_, Flow::Park(reason))) => return ReadState::Parked(reason),
-                Err(_) => return ReadState::End,
-            }
+            Err(_) => ReadState::End,
         }
-        ReadState::Partial
     }
 
     fn describe(&self) -> String {

@@ -23,7 +23,7 @@ mod udp;
 pub use inproc::{InprocQueue, InprocReader, PacketBytes, Stopped, TryAddError};
 pub use memory::MemoryReader;
 #[cfg(feature = "pcap")]
-pub use pcap::{PcapConfig, PcapCounts, PcapReader};
+pub use pcap::{CapturedDatagram, PcapConfig, PcapCounts, PcapReader};
 #[cfg(feature = "pcap")]
 pub use pcap_error::PcapError;
 #[cfg(feature = "pcap")]

@@ -3,10 +3,11 @@
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
 
 use super::pcap_error::PcapError;
 use super::pcap_file::{CaptureFile, Frame};
@@ -160,13 +161,9 @@ impl PcapReader {
             Ok(None) => return Some(self.end()),
             Err(error) => return Some(ReadState::Failed(error.into())),
         };
-        let counted = match frame.link.map(|link| udp(link, self.file.bytes(&frame))) {
-            None => &self.counts.shared.unknown_link,
-            Some(Err(NoUdp::Other)) => &self.counts.shared.other_protocol,
-            Some(Err(NoUdp::Fragment)) => &self.counts.shared.fragments,
-            Some(Err(NoUdp::Malformed)) => &self.counts.shared.malformed,
-            Some(Ok(udp)) if !self.config.wants(&udp) => &self.counts.shared.unwanted,
-            Some(Ok(udp)) => {
+        let counted = match self.look(&frame) {
+            Err(counted) => counted,
+            Ok(udp) => {
                 if let Flow::Park(reason) = offer(&udp, &frame, inlet) {
                     return Some(ReadState::Parked(reason));
                 }
@@ -174,15 +171,87 @@ impl PcapReader {
             }
         };
         counted.fetch_add(1, Ordering::Relaxed);
-        self.counts.shared.frames.fetch_add(1, Ordering::Relaxed);
-        self.file.pass(&frame);
+        self.pass(&frame);
         None
+    }
+
+    /// The datagram in a frame if it is asked for, or else what counts such frames.
+    fn look(&self, frame: &Frame) -> Result<Udp<'_>, &AtomicU64> {
+        let counters = &self.counts.shared;
+        let link = frame.link.ok_or(&counters.unknown_link)?;
+        match udp(link, self.file.bytes(frame)) {
+            Err(NoUdp::Other) => Err(&counters.other_protocol),
+            Err(NoUdp::Fragment) => Err(&counters.fragments),
+            Err(NoUdp::Malformed) => Err(&counters.malformed),
+            Ok(udp) if !self.config.wants(&udp) => Err(&counters.unwanted),
+            Ok(udp) => Ok(udp),
+        }
+    }
+
+    fn pass(&mut self, frame: &Frame) {
+        self.counts.shared.frames.fetch_add(1, Ordering::Relaxed);
+        self.file.pass(frame);
+    }
+
+    /// Reads the next datagram without a stream, whatever is in it: `payload` then holds its payload,
+    /// or as much of it as the capture has. `None` at the end of the file.
+    ///
+    /// ```no_run
+    /// use speadway::recv::readers::{PcapConfig, PcapReader};
+    ///
+    /// let mut reader = PcapReader::open("observation.pcap", PcapConfig::default())?;
+    /// let mut payload = Vec::new();
+    /// while let Some(datagram) = reader.next_datagram(&mut payload)? {
+    ///     println!("{} bytes to {}", payload.len(), datagram.destination);
+    /// }
+    /// # Ok::<(), speadway::recv::readers::PcapError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If the file is damaged, cut short or cannot be read.
+    pub fn next_datagram(
+        &mut self,
+        payload: &mut Vec<u8>,
+    ) -> Result<Option<CapturedDatagram>, PcapError> {
+        while let Some(frame) = self.file.find()? {
+            let found = match self.look(&frame) {
+                Err(counted) => {
+                    counted.fetch_add(1, Ordering::Relaxed);
+                    None
+                }
+                Ok(Udp { payload: bytes, source, destination, is_cut }) => {
+                    self.counts.shared.offered.fetch_add(1, Ordering::Relaxed);
+                    payload.clear();
+                    payload.extend_from_slice(bytes);
+                    Some(CapturedDatagram { source, destination, time: frame.time, is_cut })
+                }
+            };
+            self.pass(&frame);
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+        Ok(None)
     }
 
     fn end(&self) -> ReadState {
         log::debug!("{}: {}", self.file.name(), self.counts);
         ReadState::End
     }
+}
+
+/// A datagram of a capture; from [`PcapReader::next_datagram`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CapturedDatagram {
+    /// Who sent it.
+    pub source: SocketAddr,
+    /// To whom.
+    pub destination: SocketAddr,
+    /// When it was captured; not every capture says so.
+    pub time: Option<SystemTime>,
+    /// Whether the capture has only the start of it.
+    pub is_cut: bool,
 }
 
 fn offer(udp: &Udp<'_>, frame: &Frame, inlet: &mut Inlet<'_>) -> Flow {
@@ -253,7 +322,7 @@ macro_rules! counts {
 counts! {
     /// Frames that were read.
     frames: "frames",
-    /// Datagrams given to the stream, whose counters tell the rest.
+    /// Datagrams given to the stream, whose counters tell the rest, or to whoever asked for the next.
     offered: "offered to the stream",
     /// Frames of protocols other than UDP over IP.
     other_protocol: "of other protocols",

@@ -73,17 +73,39 @@ impl UdpReader {
 
     /// Offers what is staged; the reason if the stream cannot take it all.
     fn deliver(&mut self, inlet: &mut Inlet<'_>) -> Option<ReadState> {
-        while let Some(datagram) = self.receiver.peek() {
-            if datagram.truncated {
-                inlet.discard(PacketDiscard::Truncated);
-            } else {
-                let origin = Origin::new(datagram.source, datagram.time);
-                if let Flow::Park(reason) = inlet.datagram(datagram.bytes, &origin) {
-                    return Some(ReadState::Parked(reason));
+        while self.receiver.staged() > 0 {
+            let Some(train) = self.receiver.peek_train() else {
+                let parked = self.deliver_one(inlet);
+                if parked.is_some() {
+                    return parked;
                 }
+                continue;
+            };
+            let origin = Origin::new(train.source, train.time);
+            let (taken, flow) = inlet.datagrams(train.bytes, train.size, &origin);
+            if let Flow::Park(reason) = flow {
+                if taken > 0 {
+                    self.receiver.advance_by(taken);
+                }
+                return Some(ReadState::Parked(reason));
             }
-            self.receiver.advance();
+            self.receiver.advance_by(taken);
         }
+        None
+    }
+
+    /// Offers the next datagram, of a message of which one was cut.
+    fn deliver_one(&mut self, inlet: &mut Inlet<'_>) -> Option<ReadState> {
+        let datagram = self.receiver.peek()?;
+        if datagram.truncated {
+            inlet.discard(PacketDiscard::Truncated);
+        } else {
+            let origin = Origin::new(datagram.source, datagram.time);
+            if let Flow::Park(reason) = inlet.datagram(datagram.bytes, &origin) {
+                return Some(ReadState::Parked(reason));
+            }
+        }
+        self.receiver.advance();
         None
     }
 }
@@ -108,7 +130,12 @@ impl Reader for UdpReader {
         }
         match self.receiver.receive() {
             Ok(0) => ReadState::Empty,
-            Ok(_) => self.deliver(inlet).unwrap_or(ReadState::Batch),
+            Ok(_) => match self.deliver(inlet) {
+                Some(parked) => parked,
+                // Another call would find nothing, and cost as much as a small batch.
+                None if self.receiver.is_drained() => ReadState::Empty,
+                None => ReadState::Batch,
+            },
             Err(error) => ReadState::Error(error),
         }
     }

@@ -9,6 +9,7 @@ mod lone;
 mod lone_model;
 mod rules;
 mod tasks;
+mod trains;
 mod wakes;
 
 use std::sync::Arc;

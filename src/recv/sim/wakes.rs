@@ -212,7 +212,7 @@ fn a_panic_after_the_last_member_left_is_not_the_consumers() {
 }
 
 /// Locks the gate again when the rest is done.
-struct Again(Weak<Gate<Again>>);
+struct Again(Weak<Gate<Self>>);
 
 impl Flush for Again {
     type Rest = Weak<Gate<Self>>;

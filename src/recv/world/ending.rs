@@ -7,7 +7,7 @@ use super::host::Act;
 use super::traffic::Ending;
 use super::{World, lock};
 use crate::chunk::{Chunk, ParkReason, WhenFull};
-use crate::heap::HeapOutcome;
+use crate::heap::{HeapOutcome, PacketDiscard};
 use crate::ring::TryPopError;
 
 /// Steps in which a world has to come to rest; far more than any needs.
@@ -172,6 +172,11 @@ impl World {
             let sockets = lock(&self.sockets);
             let own = sockets.iter().filter(|socket| lock(socket).stream == at);
             let drops: u64 = own.map(|socket| lock(socket).drops).sum();
+            let damage = self.plan.faults.corrupt + self.plan.faults.garbage > 0;
+            let stops = self.a_sender_says_stop(at) || damage;
+            let after_stop = stats.discarded(PacketDiscard::AfterStop);
+            // Who ends a stream in order loses nothing of what it has received.
+            assert!(stops || job.stopping || job.broken || after_stop == 0, "stream {at}: {stats}");
             // Once it is told to end a stream reads no more, and its sockets overflow.
             let told = self.plan.faults.control > 0 || self.a_sender_says_stop(at);
             let exact = !told && !job.broken;

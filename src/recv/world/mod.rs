@@ -49,7 +49,7 @@ const MAX_STREAMS: usize = 6;
 /// Everything there is. One thread, but what callbacks hold has to be `Send`.
 struct World {
     plan: Plan,
-    weak: Weak<World>,
+    weak: Weak<Self>,
     choices: Mutex<Choices>,
     /// The clock's zero; only differences matter.
     start: Instant,

@@ -2,6 +2,7 @@
 
 mod bytes;
 mod inproc;
+mod joint;
 mod tcp;
 mod udp;
 
@@ -10,6 +11,7 @@ use std::task::Waker;
 
 pub use bytes::{BytesTransport, Received};
 pub use inproc::InprocTransport;
+pub use joint::JointTransport;
 pub use tcp::TcpTransport;
 pub use udp::UdpTransport;
 
@@ -22,12 +24,20 @@ pub trait Transport: Send {
     /// How many destinations there are.
     fn substreams(&self) -> usize;
 
-    /// Called once, on the worker, before the first packet. A transport that may have to wait for
-    /// a descriptor has it [watched](Watch::watch_writable) here.
+    /// Called on the worker when the transport first has no room, and again when it has none after it
+    /// was [detached](Self::detach). A transport that waits for a descriptor has it
+    /// [watched](Watch::watch_writable) here; room that came in the meantime is noticed.
     ///
     /// # Errors
     /// What keeps the transport from working.
     fn attach(&mut self, watch: &mut Watch<'_>) -> io::Result<()>;
+
+    /// Called when there has been room for long. A transport whose descriptor costs something to
+    /// watch has it [forgotten](Watch::forget), and answers true.
+    fn detach(&mut self, watch: &mut Watch<'_>) -> bool {
+        let _ = watch;
+        false
+    }
 
     /// Sends packets to destination `substream`, in order. Says how many were taken: those need not
     /// stay in memory any longer. 0 means that there is no room now; see

@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use super::Transport;
-use crate::net::{NetError, PacketParts, UdpSendConfig, UdpSender};
+use crate::net::{
+    Interface, NetError, PacketParts, UdpSendConfig, UdpSender, require_kernel_pacing,
+};
 use crate::recv::Watch;
 
 /// Sends datagrams from one socket to one or several addresses, unicast or multicast.
@@ -21,15 +23,30 @@ use crate::recv::Watch;
 pub struct UdpTransport {
     sender: UdpSender,
     destinations: Vec<SocketAddr>,
+    /// Whether the socket was connected here, to its only destination.
+    connected: bool,
+    /// Where multicast leaves.
+    interface: Interface,
 }
 
 impl UdpTransport {
     /// Opens a socket as `config` says. Each destination is a substream.
     ///
+    /// A socket with a single destination is connected to it, which saves the kernel from looking up
+    /// the route for each message. Packets go out all the same while nobody listens there.
+    ///
     /// # Errors
     /// If the socket cannot be had.
     pub fn open(destinations: &[SocketAddr], config: &UdpSendConfig) -> Result<Self, NetError> {
-        Ok(Self { sender: UdpSender::open(config)?, destinations: destinations.to_vec() })
+        if let (&[only], None) = (destinations, config.connect)
+            // Without a route now there may be one later: then each heap finds out.
+            && let Ok(sender) = UdpSender::open(&config.clone().connect(only))
+        {
+            let interface = config.interface.clone();
+            return Ok(Self { sender, destinations: vec![only], connected: true, interface });
+        }
+        let (sender, interface) = (UdpSender::open(config)?, config.interface.clone());
+        Ok(Self { sender, destinations: destinations.to_vec(), connected: false, interface })
     }
 
     /// Sends from a duplicate of a socket that somebody else made; `gso` says whether packets may
@@ -43,7 +60,8 @@ impl UdpTransport {
         gso: bool,
     ) -> Result<Self, NetError> {
         let sender = UdpSender::adopt(fd, gso)?;
-        Ok(Self { sender, destinations: destinations.to_vec() })
+        let (destinations, interface) = (destinations.to_vec(), Interface::Any);
+        Ok(Self { sender, destinations, connected: false, interface })
     }
 
     /// The socket: its address, send buffer, and whether it sends in trains.
@@ -62,11 +80,30 @@ impl Transport for UdpTransport {
         watch.watch_writable(self.sender.as_fd())
     }
 
+    fn detach(&mut self, watch: &mut Watch<'_>) -> bool {
+        // The kernel goes through a socket's watchers for each message that leaves it.
+        watch.forget(self.sender.as_fd());
+        true
+    }
+
     fn send(&mut self, substream: usize, packets: &[PacketParts<'_>]) -> io::Result<usize> {
-        self.sender.send(self.destinations.get(substream).copied(), packets)
+        if !self.connected {
+            return self.sender.send(self.destinations.get(substream).copied(), packets);
+        }
+        match self.sender.send(None, packets) {
+            // A receiver that is not there yet is none of the heaps' business; it concerns an earlier
+            // packet, and the next call goes through.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                Err(io::ErrorKind::Interrupted.into())
+            }
+            result => result,
+        }
     }
 
     fn set_kernel_rate(&mut self, bytes_per_second: f64) -> io::Result<()> {
+        for destination in &self.destinations {
+            require_kernel_pacing(*destination, &self.interface)?;
+        }
         // The cast saturates; the limit is far above any network.
         self.sender.set_max_pacing_rate(bytes_per_second as u64).map_err(io::Error::other)
     }

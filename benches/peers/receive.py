@@ -1,0 +1,235 @@
+#!/usr/bin/env python3
+"""What receiving costs, beside spead2 and beside the least that it can take.
+
+  cargo build --release --example bench_receive
+  python3 benches/peers/receive.py --peer wheel=PYTHON --peer built=PYTHON memory udp
+
+Each PYTHON is an interpreter with a build of spead2, numba and scipy; the better build counts, row
+by row. All receivers take turns in each round. A row says the medians of our way, of the peers and
+of the floor (a plain copy, or a minimal loop that receives, copies and counts), then our ratio to
+the better peer and to the floor, with the least and the largest of the rounds' own ratios.
+
+  memory   packets in memory to chunks: ns a packet
+  udp      UDP over loopback at the highest rate that all hold: receiver CPU s/GB
+  single   the same from a sender that sends packets one by one
+  pool     udp with 256 chunks, a gigabyte
+  top      the highest rate without loss
+"""
+
+import argparse
+import json
+import pathlib
+import shlex
+import statistics
+import subprocess
+import sys
+import tempfile
+
+HERE = pathlib.Path(__file__).resolve().parent
+OURS = HERE.parents[1] / "target/release/examples/bench_receive"
+PEER = HERE / "receive_spead2.py"
+
+GB = 1e9
+GBIT = 1e9 / 8  # bytes a second
+
+# Payloads of packets of 1472, 4096 and 8972 bytes (with 56 bytes of headers), in whole words.
+PAYLOADS = [1416, 4040, 8912]
+MEMORY = [
+    {"payload": 64}, {"payload": 136}, {"payload": 256}, {"payload": 1416}, {"payload": 8912},
+    {"payload": 1024, "heap": 1024},
+]
+RATES = [8, 12, 16, 24]
+TOP_RATES = [4, 6, 8, 10, 12, 14, 16, 20, 24, 28, 32, 40]
+HEAP = 65536
+# Without trains a packet costs a system call to send, which bounds what a sender can do.
+SINGLE = [(1416, 1), (1416, 2), (8912, 4), (8912, 6)]
+COALESCE_MICROSECONDS = 100
+
+
+def words(options):
+    return [f"{name}={value}" for name, value in options.items()]
+
+
+class Bench:
+    def __init__(self, options):
+        self.options = options
+        self.prefix = shlex.split(options.prefix)
+        self.peers = dict(peer.split("=", 1) for peer in options.peer)
+        self.log = []
+
+    def command(self, receiver, way, options):
+        """The command that runs a receiver, with the core for it."""
+        options = {**options, "core": self.options.receiver_core}
+        if receiver in self.peers:
+            program = [self.peers[receiver], PEER, way]
+            options = {**options, "port": self.options.port}
+        else:
+            program = [OURS, receiver]
+        return [*self.prefix, *program, *words(options)]
+
+    def start(self, command):
+        return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+    def finish(self, process):
+        """The answer of a process: its last line. Ends it if it hangs."""
+        try:
+            output, _ = process.communicate(timeout=self.options.timeout)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+            return None
+        return json.loads(output.splitlines()[-1]) if process.returncode == 0 else None
+
+    def rounds(self, cases, run):
+        """Runs each case with each receiver, in turns."""
+        results = {}
+        for number in range(self.options.rounds):
+            for case, receivers in cases:
+                for receiver in receivers:
+                    answer = run(receiver, case)
+                    self.log.append({"case": case, "receiver": receiver, "answer": answer})
+                    results.setdefault((str(case), receiver), []).append(answer)
+            print(f"round {number + 1} of {self.options.rounds}", file=sys.stderr)
+        return results
+
+    # Memory
+
+    def memory(self):
+        receivers = ["memory", "copy", *self.peers]
+        with tempfile.TemporaryDirectory() as directory:
+            files = {}
+            for case in MEMORY:
+                files[str(case)] = f"{directory}/{len(files)}"
+                with open(files[str(case)], "wb") as file:
+                    subprocess.run([OURS, "packets", *words(case)], check=True, stdout=file)
+
+            def run(receiver, case):
+                packets = {"packets": files[str(case)]} if receiver in self.peers else {}
+                command = self.command(receiver, "memory", {**case, **packets})
+                answer = self.finish(self.start(command))
+                return answer and answer["packet_ns"]
+
+            results = self.rounds([(case, receivers) for case in MEMORY], run)
+        self.table("memory to chunk, ns a packet", "copy", "memory", MEMORY, results)
+
+    # UDP
+
+    def send(self, receiver, load):
+        """CPU s/GB of one run; None if anything was lost or the sender was too slow."""
+        load = dict(load)
+        rate, extra, single = load.pop("rate"), load.pop("ours", {}), load.pop("single", False)
+        extra = extra if receiver == "udp" else {}
+        process = self.start(self.command(receiver, "udp", {**load, **extra}))
+        line = process.stdout.readline()
+        if not line:
+            return self.finish(process)
+        heaps = int(rate * GBIT * self.options.seconds / HEAP)
+        sending = {
+            "payload": load["payload"], "port": int(line), "heaps": heaps, "rate": rate * GBIT,
+            "core": self.options.sender_core, "merge": int(not single),
+        }
+        sent = self.finish(self.start([*self.prefix, OURS, "send", *words(sending)]))
+        answer = self.finish(process)
+        if not sent or not answer:
+            return None
+        held = answer["heaps"] >= heaps
+        pace = heaps * HEAP / sent["seconds"] / (rate * GBIT)
+        self.log.append({"load": load, "receiver": receiver, "pace": pace, "answer": answer})
+        return answer["cpu"] / answer["bytes"] * GB if held and pace > 0.95 else None
+
+    def udp(self, title="UDP, trains, CPU s/GB", **more):
+        loads = [{"payload": p, "rate": r, **more} for p in PAYLOADS for r in RATES]
+        self.compare(title, loads)
+
+    def pool(self):
+        self.udp("UDP, trains, 256 chunks of 4 MiB, CPU s/GB", chunks=256, window=8)
+
+    def single(self):
+        loads = [{"payload": p, "rate": r, "single": True} for p, r in SINGLE]
+        self.compare("UDP, one by one, CPU s/GB", loads)
+        coalescing = {"ours": {"coalesce": COALESCE_MICROSECONDS}}
+        title = f"the same, ours gathering for {COALESCE_MICROSECONDS} µs"
+        self.compare(title, [{**load, **coalescing} for load in loads])
+
+    def compare(self, title, loads):
+        receivers = ["udp", "minimal", *self.peers]
+        results = self.rounds([(load, receivers) for load in loads], self.send)
+        self.table(title, "minimal", "udp", loads, results)
+
+    def top(self):
+        """The highest of the rates that most rounds hold."""
+        rows = {}
+        for payload in PAYLOADS:
+            for receiver in ["udp", "minimal", *self.peers]:
+                for rate in TOP_RATES:
+                    load = {"payload": payload, "rate": rate}
+                    runs = [self.send(receiver, load) for _ in range(self.options.rounds)]
+                    if 2 * sum(run is not None for run in runs) <= len(runs):
+                        break
+                    rows[payload, receiver] = rate
+        print("\n### highest rate without loss, Gb/s\n")
+        names = ["udp", "minimal", *self.peers]
+        print("| payload | " + " | ".join(names) + " |\n|" + "---|" * (len(names) + 1))
+        for payload in PAYLOADS:
+            cells = [str(rows.get((payload, name), 0)) for name in names]
+            print(f"| {payload} | " + " | ".join(cells) + " |")
+
+    def table(self, title, floor, ours, cases, results):
+        names = [ours, *self.peers, floor]
+        print(f"\n### {title}\n")
+        print("| load | " + " | ".join(names) + " | ours / best peer | ours / floor |")
+        print("|" + "---|" * (len(names) + 3))
+        for case in cases:
+            runs = {name: results[str(case), name] for name in names}
+            medians = {name: median(values) for name, values in runs.items()}
+            cells = [show(medians[name], runs[name]) for name in names]
+            held = [name for name in self.peers if medians[name] is not None]
+            best = min(held, key=lambda name: medians[name], default=None)
+            cells += [ratio(runs, medians, ours, best), ratio(runs, medians, ours, floor)]
+            print(f"| {' '.join(words(case))} | " + " | ".join(cells) + " |", flush=True)
+
+
+def median(values):
+    """The median, if most runs had a value: the others lost something."""
+    held = [value for value in values if value is not None]
+    return statistics.median(held) if 2 * len(held) > len(values) else None
+
+
+def show(value, values):
+    held = sum(value is not None for value in values)
+    note = "" if held == len(values) else f" ({held} of {len(values)} runs)"
+    return "lost" + note if value is None else f"{value:.3g}{note}"
+
+
+def ratio(runs, medians, ours, other):
+    if other is None or medians[ours] is None or medians[other] is None:
+        return "-"
+    each = [a / b for a, b in zip(runs[ours], runs[other]) if a is not None and b is not None]
+    span = f" ({min(each):.2f} to {max(each):.2f})" if each else ""
+    return f"**{medians[ours] / medians[other]:.2f}**{span}"
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--peer", action="append", default=[], metavar="NAME=PYTHON")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--seconds", type=float, default=2.0, help="of sending, a run")
+    parser.add_argument("--sender-core", type=int, default=0)
+    parser.add_argument("--receiver-core", type=int, default=1)
+    parser.add_argument("--port", type=int, default=17148, help="for the peer to receive at")
+    parser.add_argument("--timeout", type=float, default=60)
+    parser.add_argument("--prefix", default="", help="such as 'chrt -f 5', on a busy machine")
+    parser.add_argument("--log", help="a file for every single answer, as JSON")
+    parser.add_argument("what", nargs="+", choices=["memory", "udp", "single", "pool", "top"])
+    options = parser.parse_args()
+    bench = Bench(options)
+    for what in options.what:
+        getattr(bench, what)()
+    if options.log:
+        pathlib.Path(options.log).write_text(json.dumps(bench.log, indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,49 @@
+//! The least that receiving UDP takes: fetch, copy, count. It trusts whatever comes.
+
+use std::net::UdpSocket;
+
+use crate::load::HEADER;
+use crate::options::Options;
+use crate::system::{Messages, set_option};
+use crate::udp::Done;
+use crate::{Result, memory};
+
+/// Messages per call, as few as stay in the cache, unless the options say otherwise.
+const MERGED: usize = 8;
+const SINGLE: usize = 64;
+
+pub(crate) fn receive(options: &Options) -> Result<()> {
+    if let Some(core) = options.core {
+        core_affinity::set_for_current(core_affinity::CoreId { id: core });
+    }
+    let socket = UdpSocket::bind("127.0.0.1:0")?;
+    let buffer = libc::c_int::try_from(options.buffer)?;
+    set_option(&socket, libc::SOL_SOCKET, libc::SO_RCVBUF, buffer)?;
+    set_option(&socket, libc::SOL_UDP, libc::UDP_GRO, options.merge.into())?;
+    let pool = memory::pool(options, 1)?;
+    let mut chunks: Vec<_> = std::iter::from_fn(|| pool.try_take()).collect();
+    let default = if options.merge { MERGED } else { SINGLE };
+    let mut messages = Messages::new(if options.batch > 0 { options.batch } else { default });
+    let (mut chunk, mut at, mut bytes, mut batches) = (0, 0, 0_u64, 0_u64);
+    let done = Done::start(socket.local_addr()?.port());
+    'receive: loop {
+        let count = messages.receive(&socket)?;
+        batches += 1;
+        for slot in 0..count {
+            let (message, segment) = messages.message(slot);
+            for packet in message.chunks(segment) {
+                // The packet that ends the stream has a byte of padding.
+                let Some(payload @ [_, _, ..]) = packet.get(HEADER..) else { break 'receive };
+                if at + payload.len() > options.chunk {
+                    (chunk, at) = ((chunk + 1) % chunks.len(), 0);
+                }
+                chunks[chunk].data_mut()[at..at + payload.len()].copy_from_slice(payload);
+                at += payload.len();
+                bytes += payload.len() as u64;
+            }
+        }
+    }
+    std::hint::black_box(&mut chunks);
+    done.print(bytes / options.heap as u64, bytes, batches);
+    Ok(())
+}
