@@ -34,8 +34,14 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: test
-test: venv model test-python test-wheel ## Run every test that needs no privileges: Rust, peer, doc, models, Python
+test: model test-python test-rust test-doc ## Run every test that needs no privileges
+
+.PHONY: test-rust
+test-rust: venv ## Run the tests in Rust: unit, simulated worlds, integration, against the peer
 	$(CARGO) test $(CARGO_FLAGS) --workspace --all-targets -- $(TESTS)
+
+.PHONY: test-doc
+test-doc: ## Run the examples in the documentation
 	$(CARGO) test $(CARGO_FLAGS) --workspace --doc -- $(TESTS)
 
 .PHONY: python

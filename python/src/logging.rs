@@ -36,7 +36,7 @@ struct Link {
     ring: OnceLock<Option<Ring<Entry>>>,
     thread: Mutex<Thread>,
     overflowed: AtomicBool,
-    next: OnceLock<Box<Link>>,
+    next: OnceLock<Box<Self>>,
 }
 
 #[derive(Default)]

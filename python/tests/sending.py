@@ -1,7 +1,10 @@
 """What the tests of sending share."""
 
+import contextlib
 import socket
 import struct
+
+import pytest
 
 
 class Value:
@@ -69,3 +72,15 @@ def read_all(connection):
         while part := connection.recv(1 << 16):
             parts.append(part)
     return b"".join(parts)
+
+
+def interface_for_multicast(there):
+    """The index of one that IPv6 multicast can be sent from."""
+    for index, _ in socket.if_nameindex():
+        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as probe:
+            probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, index)
+            probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 0)
+            with contextlib.suppress(OSError):
+                probe.sendto(b"", (*there[:1], 9))
+                return index
+    pytest.skip("no interface has IPv6 multicast")

@@ -1,6 +1,5 @@
 """`send.UdpStream`."""
 
-import contextlib
 import errno
 import fcntl
 import os
@@ -8,7 +7,14 @@ import socket
 import struct
 
 import pytest
-from sending import Value, endpoint, make_heap, packets, udp_socket
+from sending import (
+    Value,
+    endpoint,
+    interface_for_multicast,
+    make_heap,
+    packets,
+    udp_socket,
+)
 
 UNICAST, MULTICAST = [("127.0.0.1", 9)], [("239.1.2.3", 9)]
 UNICAST6, MULTICAST6 = [("::1", 9)], [("ff14::1234", 9)]
@@ -273,15 +279,3 @@ def test_multicast_leaves_from_the_interface_with_an_index(lib):
         stream = lib.send.UdpStream(lib.ThreadPool(), [there], ttl=0, interface_index=interface)
         stream.send_heap(lib.send.Heap())
         assert len(sink.recv(100)) == 49
-
-
-def interface_for_multicast(there):
-    """The index of one that IPv6 multicast can be sent from."""
-    for index, _ in socket.if_nameindex():
-        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as probe:
-            probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, index)
-            probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 0)
-            with contextlib.suppress(OSError):
-                probe.sendto(b"", (*there[:1], 9))
-                return index
-    pytest.skip("no interface has IPv6 multicast")

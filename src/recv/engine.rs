@@ -404,7 +404,6 @@ impl<S: Sink> Engine<S> {
             self.counters.packets_in_flight.set(1);
             return Step::Park(reason);
         }
-        self.pending = None;
         self.counters.packets_in_flight.set(0);
         self.store(slot, packet)
     }
@@ -413,7 +412,10 @@ impl<S: Sink> Engine<S> {
     #[inline(always)]
     fn store(&mut self, slot: usize, packet: &Packet<'_>) -> Step {
         let counters = &self.counters;
+        // An allocator of the user's may panic here; then the packet is still to be accounted for.
+        self.pending = Some(slot);
         let stored = self.sink.store(self.slots.get(slot), packet);
+        self.pending = None;
         match stored {
             Ok(()) => {
                 counters.packets_placed.add(1);

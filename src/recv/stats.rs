@@ -129,7 +129,9 @@ counters! {
     heaps_in_flight,
     /// Times the stream followed its sender to another chunk id (`max_jump`).
     resyncs,
-    /// Datagrams that the kernel dropped because the socket's buffer was full (`SO_RXQ_OVFL`).
+    /// Datagrams that the kernel dropped because the socket's buffer was full (`SO_RXQ_OVFL`). It
+    /// counts a train of merged datagrams (GRO) as one, so that more may be missing; without GRO
+    /// the number is exact.
     kernel_drops,
     /// Errors of readers that did not end the stream.
     reader_errors,

@@ -104,9 +104,9 @@ pub(super) struct Settings {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Limit {
-    /// The receiver lost nothing at the most that the sender can do.
+    /// The receiver loses nothing at the most that the sender can do, lapses aside.
     Sender,
-    /// The receiver lost nothing at the highest rate that was to be tried.
+    /// The receiver loses nothing at the highest rate that was to be tried, lapses aside.
     High,
     /// The receiver loses above the critical rate.
     Receiver,
@@ -159,22 +159,51 @@ pub(super) fn run(
     let top = campaign.full_speed(settings.high)?;
     let interval = settings.interval.unwrap_or(DEFAULT_INTERVAL * top.rate);
     let low = settings.low.min(top.rate - interval).max(0.0);
+    let unlimited =
+        if top.is_late || settings.high.is_none() { Limit::Sender } else { Limit::High };
     if top.held {
-        let limit =
-            if top.is_late || settings.high.is_none() { Limit::Sender } else { Limit::High };
-        return Ok(campaign.outcome(limit, Some(top.rate), None));
+        return Ok(campaign.outcome(unlimited, Some(top.rate), None));
     }
     let mut search = Search::new(low, top.rate, interval, settings.confidence);
-    let settled = campaign.search(&mut search, settings, interval)?;
-    let held = campaign.hold(&mut search, low, interval)?;
+    let found = campaign.search(&mut search, settings, top.rate, interval)?;
+    let held = campaign.hold(&mut search, low, top.rate, interval)?;
     let estimate = search.estimate();
-    let limit = match settled {
+    let limit = match found {
         _ if held.is_none() && estimate.median <= low + interval => Limit::Low,
-        true => Limit::Receiver,
-        false => Limit::Unsettled,
+        Found::Beyond => unlimited,
+        Found::Settled => Limit::Receiver,
+        Found::Unsettled => Limit::Unsettled,
     };
-    let found = Some((&search, Critical::new(estimate, settings.confidence), low, top.rate));
-    Ok(campaign.outcome(limit, held, found))
+    let curve = Curve { search: &search, low, high: top.rate };
+    let critical = Critical::new(estimate, settings.confidence);
+    Ok(campaign.outcome(limit, held, Some((critical, curve))))
+}
+
+/// How a search ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Found {
+    /// The critical rate is known as exactly as it is wanted.
+    Settled,
+    /// It is as high as the highest rate that can be tried, or higher.
+    Beyond,
+    Unsettled,
+}
+
+/// How likely trials are clean, between two rates.
+struct Curve<'a> {
+    search: &'a Search,
+    low: f64,
+    high: f64,
+}
+
+impl Curve<'_> {
+    /// As many points as look smooth.
+    fn points(&self) -> Vec<(f64, f64)> {
+        const POINTS: usize = 100;
+        let Self { search, low, high } = self;
+        let rate = |at: usize| low + (high - low) * at as f64 / POINTS as f64;
+        (0..=POINTS).map(rate).map(|rate| (rate, search.chance(rate))).collect()
+    }
 }
 
 /// What the sender, and the receiver, did at full speed.
@@ -213,8 +242,13 @@ impl<C: Channel> Campaign<'_, C> {
         Ok(Top { rate: sum / PASSES as f64, held: true, is_late })
     }
 
-    /// Says whether the critical rate is known as exactly as it is wanted.
-    fn search(&mut self, search: &mut Search, settings: &Settings, interval: f64) -> Result<bool> {
+    fn search(
+        &mut self,
+        search: &mut Search,
+        settings: &Settings,
+        top: f64,
+        interval: f64,
+    ) -> Result<Found> {
         // What was lost at full speed counts; what was not is not worth telling apart.
         for trial in self.trials.iter().filter(|trial| trial.phase == Phase::FullSpeed) {
             search.observe(trial.rate, trial.is_clean());
@@ -225,20 +259,29 @@ impl<C: Channel> Campaign<'_, C> {
             // The rate that was sent, not the one asked for: a sender may be late.
             search.observe(trial.rate, trial.is_clean());
             late = if trial.is_late() { late + 1 } else { 0 };
-            if late == LATE_IN_A_ROW {
-                return Ok(false);
-            }
             let Estimate { low, high, .. } = search.estimate();
+            if low >= top - interval {
+                return Ok(Found::Beyond);
+            }
             if high - low <= interval * 1.001 {
-                return Ok(true);
+                return Ok(Found::Settled);
+            }
+            if late == LATE_IN_A_ROW {
+                break;
             }
         }
-        Ok(false)
+        Ok(Found::Unsettled)
     }
 
     /// The highest rate that is held, from the lower end of the estimate on downwards.
-    fn hold(&mut self, search: &mut Search, low: f64, interval: f64) -> Result<Option<f64>> {
-        let mut rate = search.estimate().low;
+    fn hold(
+        &mut self,
+        search: &mut Search,
+        low: f64,
+        top: f64,
+        interval: f64,
+    ) -> Result<Option<f64>> {
+        let mut rate = search.estimate().low.min(top);
         for _ in 0..HOLD_ATTEMPTS {
             if rate <= low.max(interval * 0.5) {
                 break;
@@ -270,15 +313,13 @@ impl<C: Channel> Campaign<'_, C> {
         self,
         limit: Limit,
         held: Option<f64>,
-        found: Option<(&Search, Critical, f64, f64)>,
+        found: Option<(Critical, Curve<'_>)>,
     ) -> Outcome {
-        /// Points of a curve that looks smooth.
-        const POINTS: usize = 100;
-        let curve = found.map_or_else(Vec::new, |(search, _, low, high)| {
-            let rate = |at: usize| low + (high - low) * at as f64 / POINTS as f64;
-            (0..=POINTS).map(rate).map(|rate| (rate, search.chance(rate))).collect()
+        let (critical, curve) = found.map_or((None, Vec::new()), |(critical, curve)| {
+            // Of what lies beyond all trials, nothing is known but that.
+            let known = !matches!(limit, Limit::Sender | Limit::High);
+            (known.then_some(critical), curve.points())
         });
-        let critical = found.map(|(_, critical, _, _)| critical);
         Outcome { limit, held, critical, curve, trials: self.trials }
     }
 }

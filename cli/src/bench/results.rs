@@ -90,7 +90,7 @@ impl Outcome {
         let limit = match self.limit {
             Limit::Receiver => None,
             Limit::Sender => Some(
-                "limited by the sender: the receiver lost nothing at the most that it sends"
+                "limited by the sender: the receiver keeps up with the most that it sends"
                     .to_owned(),
             ),
             Limit::High => Some("held at --high; the limit lies above".to_owned()),

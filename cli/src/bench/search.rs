@@ -24,7 +24,7 @@ const WIDTHS: [f64; 6] = [0.001, 0.003, 0.01, 0.03, 0.06, 0.12];
 
 /// How often a trial loses something though the rate is low: from next to never to what makes a
 /// host unfit to measure on.
-const LAPSES: [f64; 4] = [0.002, 0.02, 0.08, 0.2];
+const LAPSES: [f64; 5] = [0.002, 0.02, 0.08, 0.2, 0.45];
 
 /// How often a trial is clean though the rate is far too high. Not 0: no single trial may rule a
 /// rate out for good.
@@ -32,6 +32,10 @@ const GUESS: f64 = 0.005;
 
 /// Bins in the width that the answer is wanted to: its ends are then right to a fourth of it.
 const BINS_PER_INTERVAL: f64 = 4.0;
+
+/// The critical rate may lie above the highest that can be tried, up to so many times as much: a
+/// single trial that loses something there must not be proof that it does not.
+const REACH: f64 = 1.2;
 
 /// Trials are made at the middle of every so many bins: half of the interval apart is fine enough,
 /// and saves half of the work.
@@ -53,7 +57,9 @@ pub(super) struct Search {
     confidence: f64,
     /// The probability of each bin, width and lapse, in this order, the last fastest.
     belief: Vec<f64>,
-    /// For each rate to make trials at, and each bin: the logistic for each width.
+    /// The rates to make trials at.
+    rates: Vec<f64>,
+    /// For each of these and each bin: the logistic for each width.
     logistic: Vec<[f64; WIDTHS.len()]>,
 }
 
@@ -70,11 +76,13 @@ pub(super) struct Estimate {
 }
 
 impl Search {
-    /// Searches between `low` and `high` for the critical rate, to be known to within `interval`
-    /// with probability `confidence`. All rates are equally likely at first.
+    /// Searches from `low` on for the critical rate, to be known to within `interval` with
+    /// probability `confidence`, by trials at rates up to `high`. All rates are equally likely at
+    /// first, some above `high` too.
     pub(super) fn new(low: f64, high: f64, interval: f64, confidence: f64) -> Self {
-        let bins = ((high - low) / interval * BINS_PER_INTERVAL).clamp(1.0, MAX_BINS).ceil();
-        let bin = (high - low) / bins;
+        let range = high * REACH - low;
+        let bins = (range / interval * BINS_PER_INTERVAL).clamp(1.0, MAX_BINS).ceil();
+        let bin = range / bins;
         let bins = bins as usize;
         let states = bins * STATES;
         let mut search = Self {
@@ -82,12 +90,13 @@ impl Search {
             bin,
             confidence,
             belief: vec![1.0 / states as f64; states],
+            rates: Vec::new(),
             logistic: Vec::new(),
         };
-        let rates = (0..bins).step_by(BINS_PER_RATE);
-        let pairs = rates.flat_map(|at| (0..bins).map(move |bin| (at, bin)));
-        search.logistic =
-            pairs.map(|(at, bin)| search.logistic_of(search.middle(at), bin)).collect();
+        let middles = (0..bins).step_by(BINS_PER_RATE).map(|at| search.middle(at));
+        search.rates = middles.take_while(|&rate| rate < high).chain([high]).collect();
+        let pairs = search.rates.iter().flat_map(|&rate| (0..bins).map(move |bin| (rate, bin)));
+        search.logistic = pairs.map(|(rate, bin)| search.logistic_of(rate, bin)).collect();
         search
     }
 
@@ -140,22 +149,17 @@ impl Search {
             .enumerate()
             .filter(|(_, mixed)| mixed.weight > NEGLIGIBLE)
             .collect();
+        let [first, last] = [believed.first(), believed.last()]
+            .map(|end| self.middle(end.map_or(0, |(bin, _)| *bin)));
         // Where nothing is believed to change, a trial tells nothing.
-        let (first, last) = match &believed[..] {
-            [(first, _), .., (last, _)] => (*first, *last),
-            _ => (0, self.bins() - 1),
-        };
-        // The rates that enclose all of these.
-        let rates = first / BINS_PER_RATE..=(last / BINS_PER_RATE + 1).min(self.rates() - 1);
-        rates
+        let margin = BINS_PER_RATE as f64 * self.bin;
+        let near = first - margin..=last + margin;
+        let top = self.rates.len() - 1;
+        (0..=top)
+            .filter(|&at| at == top || near.contains(&self.rates[at]))
             .map(|at| (self.expected_gain(at, &believed), at))
             .max_by(|a, b| a.0.total_cmp(&b.0))
-            .map_or(self.low, |(_, at)| self.middle(at * BINS_PER_RATE))
-    }
-
-    /// At how many rates trials may be made.
-    fn rates(&self) -> usize {
-        self.logistic.len() / self.bins()
+            .map_or(self.low, |(_, at)| self.rates[at])
     }
 
     /// The mutual information of the critical rate and a trial's outcome at rate number `at`.
@@ -244,10 +248,20 @@ mod tests {
     fn every_rate_is_likely_at_first() {
         let search = Search::new(0.0, 10.0, 0.4, 0.9);
         let estimate = search.estimate();
-        assert!((estimate.median - 5.0).abs() < 0.11, "{estimate:?}");
-        assert!((estimate.low - 0.5).abs() < 0.11 && (estimate.high - 9.5).abs() < 0.11);
+        assert!((estimate.median - 6.0).abs() < 0.11, "{estimate:?}");
+        assert!((estimate.low - 0.6).abs() < 0.11 && (estimate.high - 11.4).abs() < 0.11);
         let next = search.next_rate();
-        assert!((4.0..6.0).contains(&next), "a first trial at {next}");
+        assert!((5.0..7.0).contains(&next), "a first trial at {next}");
+    }
+
+    #[test]
+    fn trials_are_not_made_above_what_can_be_tried() {
+        let mut search = Search::new(0.0, 10.0, 0.4, 0.9);
+        for _ in 0..30 {
+            search.observe(10.0, true);
+            assert!(search.next_rate() <= 10.0);
+        }
+        assert!(search.estimate().low > 9.5, "{:?}", search.estimate());
     }
 
     #[test]
@@ -270,10 +284,10 @@ mod tests {
     }
 
     #[test]
-    fn a_range_narrower_than_the_interval_has_one_bin() {
+    fn a_range_narrower_than_the_interval_does_no_harm() {
         let mut search = Search::new(2.0, 2.1, 1.0, 0.99);
         search.observe(search.next_rate(), true);
         let Estimate { low, high, .. } = search.estimate();
-        assert!(low >= 2.0 && high <= 2.1 + 1e-9, "{low} to {high}");
+        assert!(low >= 2.0 && high <= 2.1 * REACH + 1e-9, "{low} to {high}");
     }
 }

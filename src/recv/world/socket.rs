@@ -100,8 +100,8 @@ impl SocketReader {
     }
 
     fn hand_over(&self, bytes: &[u8], inlet: &mut Inlet<'_>) -> Flow {
-        if self.framed {
-            // Without a packet at its start the rest is lost.
+        // A stream of bytes has no empty piece; without a packet at its start a piece is lost.
+        if self.framed && !bytes.is_empty() {
             inlet.packets_in(bytes, 1, &Origin::default()).map_or(Flow::Next, |(_, flow)| flow)
         } else {
             inlet.datagram(bytes, &Origin::default())

@@ -160,6 +160,15 @@ fn a_receiver_that_keeps_up_is_limited_by_the_sender() {
 }
 
 #[test]
+fn a_lapse_at_full_speed_is_not_taken_for_the_receivers_limit() {
+    for seed in 0..12 {
+        let mut channel = Simulated { capacity: 50.0, lapse: 0.2, ..Simulated::seeded(seed) };
+        let outcome = campaign(&mut channel, &Settings { interval: Some(1.0), ..settings() });
+        assert_eq!((outcome.limit, outcome.critical), (Limit::Sender, None), "{seed}");
+    }
+}
+
+#[test]
 fn a_highest_rate_is_a_limit_of_its_own_unless_the_sender_is_slower() {
     let limit = |high| {
         let mut channel = Simulated { capacity: 50.0, lapse: 0.0, ..Simulated::seeded(1) };
