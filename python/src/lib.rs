@@ -1,9 +1,9 @@
 //! The extension module of the Python package `speadway`: the native half of its classes.
 //!
-//! Each class has a file of its own. What several need is in [`args`] (conversion of arguments),
-//! [`buffers`] (memory of Python objects), [`enums`] (Python's `enum`), [`errors`] (exceptions),
-//! [`lifetime`] (the end of the interpreter, and forks), [`logging`], [`sockets`] (Python's, and host
-//! names) and [`waiting`] (without the GIL, but not without signals).
+//! Each class has a file of its own. What several need is in `args` (conversion of arguments),
+//! `buffers` (memory of Python objects), `enums` (Python's `enum`), `errors` (exceptions),
+//! `lifetime` (the end of the interpreter, and forks), `logging`, `sockets` (Python's, and host
+//! names) and `waiting` (without the GIL, but not without signals).
 
 mod args;
 mod buffers;

@@ -156,7 +156,7 @@ impl Group {
         self.members.iter().map(|member| member.wait()).collect()
     }
 
-    /// The group's own counters; for those of its members see [`Stream::stats`].
+    /// The group's own counters; for those of its members see [`StreamHandle::stats`](super::StreamHandle::stats).
     #[must_use]
     pub fn stats(&self) -> GroupStats {
         self.core.stats()

@@ -3,8 +3,8 @@
 //! A [`Stream`] takes packets from its [`readers`] and makes heaps or chunks of them, on a
 //! [`Worker`]. A [`Group`] is several streams that fill one sequence of chunks. Both are described
 //! by a builder, started, and then run until their sender or their sources end, or until they are
-//! told to [`finish`](Stream::finish) (everything received is delivered) or to
-//! [`stop`](Stream::stop) (at once).
+//! told to [`finish`](StreamHandle::finish) (everything received is delivered) or to
+//! [`stop`](StreamHandle::stop) (at once).
 //!
 //! A stream that cannot go on (no free chunk, a full ring, a lossless group whose other members are
 //! behind) is *parked*: it leaves its worker to the others and its packets to the kernel, and is
