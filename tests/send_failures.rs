@@ -151,6 +151,15 @@ fn unreachable_destinations_fail_their_heaps_only() {
 }
 
 #[test]
+fn port_zero_is_no_destination() {
+    let to = "127.0.0.1:0".parse().unwrap();
+    let transport = UdpTransport::open(&[to], &UdpSendConfig::to(to)).unwrap();
+    let stream = start(&Worker::new().unwrap(), transport);
+    let error = stream.ticket(heap(0, 1000)).unwrap().wait().unwrap_err();
+    assert!(matches!(error, SendError::Transport(_)), "{error}");
+}
+
+#[test]
 fn closing_gives_up_on_a_reader_that_does_not_read() {
     let (stream, _other) = stalled(&Worker::new().unwrap());
     let ticket = stream.ticket(heap(1, 1000)).unwrap();

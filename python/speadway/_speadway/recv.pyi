@@ -128,27 +128,6 @@ class RingStreamConfig:
         incomplete_keep_payload_ranges: bool = ...,
     ) -> None: ...
 
-class UdpIbvConfig:
-    DEFAULT_BUFFER_SIZE: ClassVar[int]
-    DEFAULT_MAX_SIZE: ClassVar[int]
-    DEFAULT_MAX_POLL: ClassVar[int]
-    endpoints: Sequence[tuple[str, int]]
-    interface_address: str
-    buffer_size: int
-    max_size: int
-    comp_vector: int
-    max_poll: int
-    def __init__(
-        self,
-        *,
-        endpoints: Sequence[tuple[str, int]] = ...,
-        interface_address: str = ...,
-        buffer_size: int = ...,
-        max_size: int = ...,
-        comp_vector: int = ...,
-        max_poll: int = ...,
-    ) -> None: ...
-
 class _Stream:
     DEFAULT_UDP_MAX_SIZE: ClassVar[int]
     DEFAULT_UDP_BUFFER_SIZE: ClassVar[int]
@@ -191,7 +170,6 @@ class _Stream:
     ) -> None: ...
     @overload
     def add_tcp_reader(self, acceptor: _HasFileno, max_size: int = ...) -> None: ...
-    def add_udp_ibv_reader(self, config: UdpIbvConfig) -> None: ...
     def add_udp_pcap_file_reader(self, filename: str, filter: str = "") -> None: ...
     def add_inproc_reader(self, queue: InprocQueue) -> None: ...
     def start(self) -> None: ...

@@ -19,7 +19,6 @@ from .._speadway.recv import (
     StreamConfig,
     StreamStatConfig,
     StreamStats,
-    UdpIbvConfig,
 )
 from ._chunk import ChunkRingPair, ChunkRingStream, ChunkStreamRingGroup
 
@@ -56,6 +55,5 @@ __all__ = [
     "StreamStatConfig",
     "StreamStats",
     "Tally",
-    "UdpIbvConfig",
     "stream_stat_indices",
 ]

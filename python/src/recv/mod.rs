@@ -10,7 +10,6 @@ mod config;
 mod group;
 mod group_config;
 mod heap;
-mod ibv;
 mod layout;
 mod outlet;
 mod place;
@@ -46,8 +45,6 @@ pub(crate) mod recv {
     use super::group_config::ChunkStreamGroupConfig;
     #[pymodule_export]
     use super::heap::{Heap, IncompleteHeap};
-    #[pymodule_export]
-    use super::ibv::UdpIbvConfig;
     #[pymodule_export]
     use super::layout::{Axis, Layout};
     #[pymodule_export]

@@ -13,7 +13,6 @@ use speadway::recv::readers::{
 };
 
 use super::base::{NewReader, StreamBase};
-use super::ibv::UdpIbvConfig;
 use crate::args::{Int, bind, or_default, required};
 use crate::buffers::HeldBytes;
 use crate::errors::OrRaise;
@@ -305,11 +304,6 @@ impl StreamBase {
     /// Receives the packets of an `InprocQueue`; when that is stopped, the stream ends.
     fn add_inproc_reader(&self, py: Python<'_>, queue: &Bound<'_, InprocQueue>) -> PyResult<()> {
         self.add(py, made(InprocReader::new(queue.get().core()?)))
-    }
-
-    /// Would receive with ibverbs, which this build is without: `RuntimeError`.
-    fn add_udp_ibv_reader(&self, py: Python<'_>, config: &Bound<'_, UdpIbvConfig>) -> PyResult<()> {
-        if self.running()?.has_ended() { Ok(()) } else { config.get().refuse(py) }
     }
 
     /// The largest UDP packet that is accepted, in bytes, unless `max_size` says otherwise.

@@ -39,6 +39,8 @@ impl UdpTransport {
     /// If the socket cannot be had.
     pub fn open(destinations: &[SocketAddr], config: &UdpSendConfig) -> Result<Self, NetError> {
         if let (&[only], None) = (destinations, config.connect)
+            // A connected socket would send to port 0, which is none; otherwise the kernel refuses.
+            && only.port() != 0
             // Without a route now there may be one later: then each heap finds out.
             && let Ok(sender) = UdpSender::open(&config.clone().connect(only))
         {
