@@ -245,6 +245,10 @@ fn memory_is_one_batch_however_often_its_stream_waits() {
         .reader(MemoryReader::new(stream_of(600)))
         .start(&Worker::new().unwrap())
         .unwrap();
+    // A consumer that is quicker than the stream would never let it wait.
+    while stream.stats().parks(ParkReason::DataRing) == 0 {
+        std::thread::yield_now();
+    }
     assert_eq!(ring.iter().count(), 600);
     assert_eq!(stream.wait(), End::Finished);
     let stats = stream.stats();
