@@ -233,7 +233,7 @@ impl<S: Sink> Engine<S> {
     }
 
     /// Takes a datagram, which has to be one packet.
-    #[cfg(test)]
+    #[cfg(any(test, speadway_fuzz))]
     pub(crate) fn datagram(&mut self, bytes: &[u8], origin: &Origin, cx: &Cx<'_>) -> Flow {
         let taken = self.datagrams(bytes, bytes.len().max(1), origin, cx);
         taken.end.unwrap_or(Flow::Next)

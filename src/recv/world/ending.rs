@@ -8,6 +8,7 @@ use super::traffic::Ending;
 use super::{World, lock};
 use crate::chunk::{Chunk, ParkReason, WhenFull};
 use crate::heap::HeapOutcome;
+use crate::recv::task::End;
 use crate::ring::TryPopError;
 
 /// Steps in which a world has to come to rest; far more than any needs.
@@ -135,10 +136,22 @@ impl World {
         let going: Vec<_> = (0..jobs.len()).filter(|&at| !jobs[at].done).collect();
         assert!(going.is_empty(), "streams {going:?} do not end");
         drop(jobs);
+        self.readers_hold_nothing();
         self.ring_and_pool();
         self.accounts();
         if self.plan.strict {
             lock(&self.oracle).nothing_is_missing(&self.plan);
+        }
+    }
+
+    /// Who is told to finish takes first what was received before.
+    fn readers_hold_nothing(&self) {
+        let jobs = lock(&self.jobs);
+        for socket in lock(&self.sockets).iter() {
+            let socket = lock(socket);
+            let finished = jobs[socket.stream].control.end() == Some(End::Finished);
+            let (stream, held) = (socket.stream, socket.held);
+            assert!(!finished || held == 0, "stream {stream} forgets {held} packets");
         }
     }
 

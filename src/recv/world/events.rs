@@ -78,11 +78,11 @@ impl World {
             if socket.closed || socket.eof {
                 return;
             }
-            if socket.queue.len() >= room {
+            if socket.queue.len() - socket.held >= room {
                 socket.drops += 1;
                 return;
             }
-            socket.queue.push_back(Arrived { bytes: packet.into(), damaged });
+            socket.queue.push_back(Arrived::new(packet, damaged));
         });
     }
 

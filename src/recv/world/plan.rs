@@ -61,6 +61,8 @@ pub(super) struct Plan {
     pub(super) max_age: Option<Duration>,
     pub(super) quantum: usize,
     pub(super) batch: usize,
+    /// Packets that a reader offers at once, at most.
+    pub(super) train: usize,
     pub(super) end_with_first_reader: bool,
 
     /// Sources of a stream.
@@ -155,6 +157,7 @@ impl Plan {
             max_age: None,
             quantum: choices.between(1, 4),
             batch: choices.pick(&[4, 1, 2, 16]),
+            train: choices.pick(&[8, 1, 2, 64]),
             end_with_first_reader: choices.chance(20),
             readers: 1,
             socket: None,

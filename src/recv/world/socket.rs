@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex, Weak};
 use std::task::Waker;
 
 use super::{World, lock};
-use crate::chunk::ParkReason;
 use crate::heap::Origin;
 use crate::recv::Flow;
 use crate::recv::reader::{Inlet, ReadState, Reader, Watch};
@@ -17,14 +16,24 @@ pub(super) const PLANNED: &str = "planned";
 
 /// A packet that has arrived.
 pub(super) struct Arrived {
-    pub(super) bytes: Arc<[u8]>,
-    pub(super) damaged: bool,
+    bytes: Vec<u8>,
+    damaged: bool,
+    /// The stream has seen it.
+    offered: bool,
 }
 
-/// A socket: what has arrived and was not read.
+impl Arrived {
+    pub(super) fn new(bytes: Vec<u8>, damaged: bool) -> Self {
+        Self { bytes, damaged, offered: false }
+    }
+}
+
+/// A socket: what has arrived and the stream was not done with.
 pub(super) struct Socket {
     pub(super) stream: usize,
     pub(super) queue: VecDeque<Arrived>,
+    /// How many of these the reader has received and holds.
+    pub(super) held: usize,
     pub(super) eof: bool,
     /// What did not fit.
     pub(super) drops: u64,
@@ -32,8 +41,6 @@ pub(super) struct Socket {
     pub(super) taken: u64,
     /// Nobody reads it any more.
     pub(super) closed: bool,
-    /// The stream has begun with the first packet.
-    begun: bool,
     /// It is watched for by its worker, as a descriptor is; otherwise it calls the stream's waker.
     pub(super) watched: bool,
     waker: Option<Waker>,
@@ -44,11 +51,11 @@ impl Socket {
         Self {
             stream,
             queue: VecDeque::new(),
+            held: 0,
             eof: false,
             drops: 0,
             taken: 0,
             closed: false,
-            begun: false,
             watched,
             waker: None,
         }
@@ -68,49 +75,103 @@ pub(super) struct SocketReader {
 }
 
 impl SocketReader {
-    /// Offers the first packet. `Err` if the read ends here.
-    fn offer(&self, world: &World, inlet: &mut Inlet<'_>) -> Result<(), ReadState> {
-        let (bytes, fresh) = {
+    /// Offers what the reader holds; the reason if the stream cannot take it all.
+    fn deliver(&self, world: &World, inlet: &mut Inlet<'_>) -> Option<ReadState> {
+        while lock(&self.socket).held > 0 {
+            let train = self.next_train(world);
+            let (done, flow) = train.offer(self.framed, inlet);
             let mut socket = lock(&self.socket);
-            let Some(first) = socket.queue.front() else {
-                if socket.eof {
-                    return Err(ReadState::End);
-                }
-                let waker = (!socket.watched).then(|| inlet.waker().clone());
-                socket.waker = waker;
-                return Err(ReadState::Empty);
-            };
-            let (bytes, damaged) = (Arc::clone(&first.bytes), first.damaged);
-            let fresh = !std::mem::replace(&mut socket.begun, true);
-            (bytes, fresh.then_some((socket.stream, damaged)))
-        };
-        if let Some((stream, damaged)) = fresh {
-            lock(&world.oracle).offered(&world.plan, stream, &bytes, damaged);
-        }
-        match self.hand_over(&bytes, inlet) {
-            Flow::Park(reason) => Err(self.parked(world, reason)),
-            Flow::Next => {
-                let mut socket = lock(&self.socket);
-                socket.queue.pop_front();
-                socket.begun = false;
-                socket.taken += 1;
-                Ok(())
+            socket.queue.drain(..done);
+            socket.held -= done;
+            socket.taken += done as u64;
+            if let Flow::Park(reason) = flow {
+                world.note(|| format!("    {} packets wait: {reason:?}", socket.held));
+                return Some(ReadState::Parked(reason));
             }
         }
+        None
     }
 
-    fn hand_over(&self, bytes: &[u8], inlet: &mut Inlet<'_>) -> Flow {
-        // A stream of bytes has no empty piece; without a packet at its start a piece is lost.
-        if self.framed && !bytes.is_empty() {
-            inlet.packets_in(bytes, 1, &Origin::default()).map_or(Flow::Next, |(_, flow)| flow)
-        } else {
-            inlet.datagram(bytes, &Origin::default())
+    /// Some of the packets that are held, which lie one after the other.
+    fn next_train(&self, world: &World) -> Train {
+        let longest = lock(&world.choices).between(1, world.plan.train);
+        let mut socket = lock(&self.socket);
+        let (stream, held) = (socket.stream, socket.held);
+        let mut train = Train::default();
+        for packet in socket.queue.iter_mut().take(held.min(longest)) {
+            if !train.may_go_on_with(packet, self.framed) {
+                break;
+            }
+            if !std::mem::replace(&mut packet.offered, true) {
+                let mut oracle = lock(&world.oracle);
+                oracle.offered(&world.plan, stream, &packet.bytes, packet.damaged);
+            }
+            train.push(packet);
         }
+        train
     }
 
-    fn parked(&self, world: &World, reason: ParkReason) -> ReadState {
-        world.note(|| format!("    the packet waits: {reason:?}"));
-        ReadState::Parked(reason)
+    /// Receives up to a batch; what there is to say if nothing has arrived.
+    fn receive(&self, world: &World, inlet: &Inlet<'_>) -> Option<ReadState> {
+        let mut socket = lock(&self.socket);
+        socket.held = socket.queue.len().min(world.plan.batch);
+        if socket.held > 0 {
+            return None;
+        }
+        if socket.eof {
+            return Some(ReadState::End);
+        }
+        let waker = (!socket.watched).then(|| inlet.waker().clone());
+        socket.waker = waker;
+        Some(ReadState::Empty)
+    }
+
+    fn nothing_waits(&self) -> bool {
+        lock(&self.socket).queue.is_empty()
+    }
+}
+
+/// Packets that lie one after the other, as the kernel merges them or a connection carries them.
+#[derive(Default)]
+struct Train {
+    bytes: Vec<u8>,
+    /// Where each packet ends.
+    ends: Vec<usize>,
+    damaged: bool,
+}
+
+impl Train {
+    /// Datagrams are merged if they are as long as the first, or the last of them and shorter.
+    /// In a stream of bytes what is damaged would take along what follows it.
+    fn may_go_on_with(&self, packet: &Arrived, framed: bool) -> bool {
+        let Some(&first) = self.ends.first() else { return true };
+        if framed {
+            return !self.damaged && !packet.damaged;
+        }
+        let merged = self.bytes.len() == first * self.ends.len();
+        merged && (1..=first).contains(&packet.bytes.len())
+    }
+
+    fn push(&mut self, packet: &Arrived) {
+        self.bytes.extend_from_slice(&packet.bytes);
+        self.ends.push(self.bytes.len());
+        self.damaged |= packet.damaged;
+    }
+
+    /// Says how many packets the stream is done with.
+    fn offer(&self, framed: bool, inlet: &mut Inlet<'_>) -> (usize, Flow) {
+        let (all, origin) = (self.ends.len(), Origin::default());
+        let (bytes, flow) = if framed && !self.bytes.is_empty() {
+            // Without a packet at its start a piece is lost.
+            inlet.packets_in(&self.bytes, all, &origin).unwrap_or((self.bytes.len(), Flow::Next))
+        } else {
+            inlet.datagrams(&self.bytes, self.ends[0].max(1), &origin)
+        };
+        if flow == Flow::Next {
+            assert!(self.damaged || bytes == self.bytes.len(), "all of a train is taken");
+            return (all, flow);
+        }
+        (self.ends.iter().take_while(|end| **end <= bytes).count(), flow)
     }
 }
 
@@ -126,18 +187,24 @@ impl Reader for SocketReader {
         let Some(world) = self.world.upgrade() else { return ReadState::End };
         world.interlude();
         world.panic_perhaps();
-        // An error is told between packets, never while one waits.
-        if !lock(&self.socket).begun && world.chance(world.plan.faults.error) {
+        if let Some(parked) = self.deliver(&world, inlet) {
+            return parked;
+        }
+        if world.chance(world.plan.faults.error) {
             let error = io::Error::other(PLANNED);
             let fails = world.chance(20);
             return if fails { ReadState::Failed(error) } else { ReadState::Error(error) };
         }
-        for _ in 0..world.plan.batch {
-            if let Err(state) = self.offer(&world, inlet) {
-                return state;
+        let state = self.receive(&world, inlet).or_else(|| self.deliver(&world, inlet));
+        match state {
+            Some(state) => state,
+            // Some readers know that there is no more.
+            None if self.nothing_waits() && world.chance(50) => {
+                self.receive(&world, inlet).unwrap_or(ReadState::Batch)
             }
+            None if world.chance(30) => ReadState::Partial,
+            None => ReadState::Batch,
         }
-        if world.chance(30) { ReadState::Partial } else { ReadState::Batch }
     }
 
     fn detach(&mut self, _watch: &mut Watch<'_>) {
