@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::Input;
 use crate::chunk::{Cx, Ready};
-use crate::heap::{Heap, HeapStatus, ItemKind, Origin};
+use crate::heap::{Heap, HeapStatus, Item, ItemKind, Origin};
 use crate::item::ItemGroup;
 use crate::memory::HeapAllocator;
 use crate::recv::engine::Engine;
@@ -69,14 +69,19 @@ impl HeapStream {
         Self { engine: Engine::new(rules, sink, Arc::clone(&counters)), counters, heaps }
     }
 
-    fn offer(&mut self, packet: &[u8], cx: &Cx<'_>) {
+    /// Offers packets that lie one after the other, each of `size` bytes.
+    fn offer(&mut self, packets: &[u8], size: usize, cx: &Cx<'_>) {
+        let mut rest = packets;
         // It refuses once in a row.
-        for _ in 0..3 {
-            if self.engine.datagram(packet, &Origin::default(), cx) == Flow::Next {
+        for _ in 0..=2 * packets.len() / size.max(1) + 2 {
+            let taken = self.engine.datagrams(rest, size.max(1), &Origin::default(), cx);
+            rest = &rest[taken.bytes..];
+            if taken.end == Ok(Flow::Next) {
+                assert!(rest.is_empty());
                 return self.balance();
             }
         }
-        panic!("the packet is never taken");
+        panic!("the packets are never taken");
     }
 
     fn balance(&self) {
@@ -94,24 +99,45 @@ impl HeapStream {
     }
 }
 
-/// Offers packets (each with its length before it) to a heap stream, and looks at what it delivers.
+/// Offers packets (each with its length before it) to a heap stream, one by one and in trains, and
+/// looks at what it delivers, which is the same.
 pub fn heaps(bytes: &[u8]) {
     let mut input = Input(bytes);
-    let mut stream = HeapStream::new(input.number::<2>() as u16);
+    let options = input.number::<2>() as u16;
+    let packets: Vec<_> = std::iter::from_fn(|| input.piece()).collect();
+    let heaps = deliver(options, packets.chunks(1));
+    let in_trains = packets.chunk_by(|one, next| !one.is_empty() && one.len() == next.len());
+    let same = deliver(options, in_trains);
+    assert_eq!(heaps.len(), same.len());
+    let mut group = ItemGroup::new();
+    for (heap, same) in heaps.iter().zip(same) {
+        look_at(heap);
+        assert_eq!((heap.cnt(), heap.status()), (same.cnt(), same.status()));
+        assert_eq!(heap.payload_ranges(), same.payload_ranges());
+        if heap.status() != HeapStatus::Incomplete {
+            assert!(heap.items().map(id_and_kind).eq(same.items().map(id_and_kind)));
+        }
+        let _ = group.update(heap);
+    }
+}
+
+fn id_and_kind(item: Item<'_>) -> (u64, ItemKind<'_>) {
+    (item.id, item.kind)
+}
+
+fn deliver<'a>(options: u16, trains: impl Iterator<Item = &'a [&'a [u8]]>) -> Vec<Heap> {
+    let mut stream = HeapStream::new(options);
     let cx = Cx { waker: Waker::noop(), now: Instant::now() };
     let mut offered = 0;
-    while let Some(packet) = input.piece() {
-        stream.offer(packet, &cx);
-        offered += 1;
+    for train in trains {
+        stream.offer(&train.concat(), train[0].len(), &cx);
+        offered += train.len() as u64;
     }
-    let mut group = ItemGroup::new();
-    for heap in stream.end(&cx) {
-        look_at(&heap);
-        let _ = group.update(&heap);
-    }
+    let heaps = stream.end(&cx);
     let stats = stream.counters.snapshot();
     assert_eq!((stats.packets_received, stats.packets_in_flight), (offered, 0));
     assert_eq!(stats.heaps_in_flight, 0);
+    heaps
 }
 
 fn look_at(heap: &Heap) {
