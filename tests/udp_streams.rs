@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use common::{NUMBER, heap, samples, stop};
 use speadway::chunk::{Chunk, ChunkPool, HeapContext, Layout, Placement, RingPolicy, WhenFull};
 use speadway::heap::{Heap, ItemKind, PacketDiscard};
-use speadway::net::{ReceiverConfig, UdpConfig};
+use speadway::net::{PacketParts, ReceiverConfig, UdpConfig, UdpSendConfig, UdpSender};
 use speadway::recv::readers::UdpReader;
 use speadway::recv::{End, Stream, WaitStrategy, Worker};
 use speadway::ring::Ring;
@@ -74,14 +74,20 @@ fn placements_and_heaps_learn_where_packets_come_from() {
 
 #[test]
 fn what_the_kernel_drops_is_counted() {
-    // With a buffer of a few packets and nobody reading, most of these are dropped. Packets merged
-    // by the kernel would be dropped, and counted, as one.
-    let config = loopback().recv_buffer(4096).gro(false);
-    let reader = UdpReader::bind_with(&config, &ReceiverConfig::default().gro(false)).unwrap();
+    // Of packets that the kernel merged it would drop, and count, all as one. Either side may say
+    // that it is not to.
+    let (small, merge) = (loopback().recv_buffer(4096), ReceiverConfig::default());
+    dropped_packets_are_counted(UdpReader::bind(&small.clone().gro(false)).unwrap());
+    dropped_packets_are_counted(UdpReader::bind_with(&small, &merge.gro(false)).unwrap());
+}
+
+/// With a buffer of a few packets and nobody reading, most of these are dropped.
+fn dropped_packets_are_counted(reader: UdpReader) {
     let to = reader.local_addr();
-    let (socket, _) = sender();
     let packets: Vec<Vec<u8>> = (0..200).flat_map(|number| heap(number, 1000, 1472)).collect();
-    send(&socket, to, &packets);
+    let parts: Vec<_> = packets.iter().map(|packet| PacketParts::new(packet, &[])).collect();
+    let mut sender = UdpSender::open(&UdpSendConfig::to(to)).unwrap();
+    assert_eq!(sender.send(Some(to), &parts).unwrap(), 200);
 
     let ring: Ring<Heap> = Ring::new(256).unwrap();
     let stream = Stream::heaps()

@@ -36,13 +36,16 @@ impl UdpReader {
         Self::bind_with(config, &ReceiverConfig::default())
     }
 
-    /// As [`bind`](Self::bind), with a say in how to receive.
+    /// As [`bind`](Self::bind), with a say in how to receive. Datagrams are merged only if both
+    /// configurations let them.
     ///
     /// # Errors
     /// If the socket cannot be had, or `receiver` would accept no datagram.
     pub fn bind_with(config: &UdpConfig, receiver: &ReceiverConfig) -> Result<Self, NetError> {
         accepts_any(receiver)?;
-        Ok(Self::from_socket(bind_udp(config)?, receiver))
+        let gro = config.gro && receiver.gro;
+        let socket = bind_udp(&config.clone().gro(gro))?;
+        Ok(Self::from_socket(socket, &receiver.clone().gro(gro)))
     }
 
     /// Receives from a duplicate of a socket that somebody else made.
