@@ -10,6 +10,9 @@ use crate::wire::{Framing, Packet, frame};
 /// call fetches it.
 const LEAST_BUFFER: usize = 256 << 10;
 
+/// The bytes that say how many item pointers a packet has.
+const HEADER: usize = 8;
+
 /// How far to look on when no packet starts here: SPEAD is made of words of 8 bytes.
 const RESYNC_STEP: usize = 8;
 
@@ -59,17 +62,14 @@ impl Framer {
             self.skip -= self.buffer.consume(self.skip);
             let there = self.buffer.data().len();
             let reason = match frame(self.buffer.data()) {
-                Framing::Size(size) if size > self.max_packet => {
-                    (self.skip, self.lost) = (size, false);
-                    return Found::Discard(PacketDiscard::Truncated);
-                }
-                Framing::Size(size) if size <= there => {
+                Framing::Size(size) if size <= self.max_packet.min(there) => {
                     (self.offered, self.lost) = (size, false);
                     return Found::Packet(&self.buffer.data()[..size]);
                 }
-                // The size of such a packet is out of reach.
-                Framing::NeedMore(prefix) if prefix > self.max_packet => {
-                    PacketDiscard::ItemsOverflow
+                _ if self.is_out_of_reach() => PacketDiscard::ItemsOverflow,
+                Framing::Size(size) if size > self.max_packet => {
+                    (self.skip, self.lost) = (size, false);
+                    return Found::Discard(PacketDiscard::Truncated);
                 }
                 Framing::Size(_) | Framing::NeedMore(_) => return Found::Nothing,
                 Framing::Invalid => self.what_is_wrong(PacketDiscard::BadMagic),
@@ -79,6 +79,14 @@ impl Framer {
                 return Found::Discard(reason);
             }
         }
+    }
+
+    /// Whether what is there has more pointers than the largest packet has room for, so that its size
+    /// might never be known. Only its header decides: how much has arrived makes no difference.
+    fn is_out_of_reach(&self) -> bool {
+        let data = self.buffer.data();
+        let header = data.get(..HEADER).unwrap_or(data);
+        matches!(frame(header), Framing::NeedMore(prefix) if prefix > self.max_packet)
     }
 
     /// The packet that was found is done with.
@@ -193,6 +201,16 @@ mod tests {
         let mut stream = vec![0x53, 0x04, 2, 6, 0, 0, 0xff, 0xff];
         stream.extend(packet(8));
         assert_eq!(found_anyhow(1000, &stream), [Err(PacketDiscard::ItemsOverflow), Ok(48)]);
+    }
+
+    #[test]
+    fn more_item_pointers_than_are_accepted_are_garbage_even_if_they_are_there() {
+        let mut large = packet(24);
+        large[7] = 8;
+        large.splice(40..40, [0; 4 * 8]);
+        let stream = [large, packet(8)].concat();
+        assert_eq!(found_anyhow(71, &stream), [Err(PacketDiscard::ItemsOverflow), Ok(48)]);
+        assert_eq!(found_anyhow(72, &stream), [Err(PacketDiscard::Truncated), Ok(48)]);
     }
 
     #[test]
