@@ -38,7 +38,7 @@ const TRAIN: u64 = 65_535 / UDP_PACKET as u64;
 const FIRST_RATE: f64 = 100e6;
 /// A stream that receives nothing for this long has read everything, even on a busy machine.
 const QUIET: Duration = Duration::from_secs(10);
-/// How much memory may come and go, in bytes.
+/// How much memory may come and go, in bytes, if the allocator keeps none of it (see `make soak`).
 const SLACK: u64 = 32 << 20;
 
 /// The payloads of a sender.
