@@ -7,6 +7,9 @@ use super::socket::{Arrived, Socket};
 use super::traffic::{Ending, Shipment};
 use super::{MAX_STREAMS, World, lock};
 
+/// The first heap of who joins late; all of its numbers fit the narrowest pointer used (40 bits).
+const FARTHEST: u64 = 1 << 39;
+
 /// Something that happens at its time.
 pub(super) enum Event {
     /// A sender has its turn.
@@ -172,7 +175,9 @@ impl World {
         }
         let tail = self.group.get().map_or(0, |group| group.stats().tail);
         let ahead = lock(&self.choices).below(3);
-        self.add_sender(streams, (tail + ahead) * self.plan.heaps_per_chunk as u64);
+        // A damaged packet may have moved the window to where no number can be sent for.
+        let first = (tail + ahead) * self.plan.heaps_per_chunk as u64;
+        self.add_sender(streams, first.min(FARTHEST));
     }
 
     fn add_reader(&self, stream: usize) {
