@@ -167,9 +167,10 @@ fn a_group_stopped_from_its_callback_tells_the_end_once() {
             let (told, end) = mpsc::channel();
             let ends = Arc::new(AtomicUsize::new(0));
             let ready = {
-                let held = Arc::clone(&held);
+                // Or the group would hold itself.
+                let held = Arc::downgrade(&held);
                 move |_chunk, _: &Waker| {
-                    if let Some(group) = held.get() {
+                    if let Some(group) = held.upgrade().as_deref().and_then(OnceLock::get) {
                         group.stop();
                     }
                     Ok(())
