@@ -1,6 +1,8 @@
 //! What one thread can see of a ring.
 
-use super::{CapacityError, Closed, Ended, PollPush, Ring, TryPopError, TryPushError, Waiter};
+use super::{
+    BurstPush, CapacityError, Closed, Ended, PollPush, Ring, TryPopError, TryPushError, Waiter,
+};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Poll, Wake, Waker};
@@ -23,6 +25,51 @@ impl Alarm {
     fn rung(&self) -> usize {
         self.0.load(Ordering::Relaxed)
     }
+}
+
+#[test]
+fn a_burst_wakes_once_for_several_values() {
+    let ring = Ring::new(12).unwrap();
+    let (alarm, waker) = Alarm::new();
+    let mut waiter = Waiter::default();
+    let mut burst = BurstPush::new(&ring);
+    let mut sleep = || assert!(ring.poll_pop(&mut waiter, &waker).is_pending());
+    let mut push = |value| assert_eq!(burst.poll_push(value, Waker::noop()), PollPush::Done);
+    sleep();
+    push(1);
+    push(2);
+    assert_eq!((alarm.rung(), ring.len()), (0, 2));
+    push(3); // a quarter of the ring
+    assert_eq!(alarm.rung(), 1);
+    assert_eq!([ring.pop(), ring.pop(), ring.pop()], [Ok(1), Ok(2), Ok(3)]);
+    sleep();
+    push(4);
+    assert_eq!(alarm.rung(), 1);
+    burst.announce();
+    assert_eq!(alarm.rung(), 2);
+}
+
+#[test]
+fn a_burst_that_finds_no_room_or_is_dropped_is_announced() {
+    let ring = Ring::new(8).unwrap();
+    let (alarm, waker) = Alarm::new();
+    let mut waiter = Waiter::default();
+    assert!(ring.poll_pop(&mut waiter, &waker).is_pending());
+    let mut burst = BurstPush::new(&ring);
+    assert_eq!(burst.poll_push(1, Waker::noop()), PollPush::Done);
+    drop(burst);
+    assert_eq!(alarm.rung(), 1);
+    let mut burst = BurstPush::new(&ring);
+    for value in 2..=8 {
+        assert_eq!(burst.poll_push(value, Waker::noop()), PollPush::Done);
+    }
+    let (space, waker) = Alarm::new();
+    assert_eq!(burst.poll_push(9, &waker), PollPush::Pending(9));
+    assert_eq!(ring.pop(), Ok(1));
+    assert_eq!(space.rung(), 1);
+    assert_eq!(burst.poll_push(9, &waker), PollPush::Done);
+    ring.close();
+    assert_eq!(burst.poll_push(10, &waker), PollPush::Closed(10));
 }
 
 #[test]
