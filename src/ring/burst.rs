@@ -7,8 +7,8 @@ use std::task::Waker;
 /// One end of a ring, for a producer that works in bursts and knows when one is over.
 ///
 /// Waking a consumer that sleeps costs a system call, which is more than the push itself. This wakes
-/// consumers when a burst has filled a quarter of the ring (what is left is room for those that come
-/// while they wake up), when there is no more room, and when the producer says that the burst
+/// consumers when a quarter of the ring is filled (what is left is room for those that come while they
+/// wake up), when there is no more room, and when the producer says that the burst
 /// [is over](Self::announce); in between, those who do not sleep find the values all the same.
 /// Dropping it announces what is left.
 ///
@@ -28,10 +28,11 @@ use std::task::Waker;
 pub struct BurstPush<T> {
     ring: Ring<T>,
     waiter: Waiter,
+    /// Pushed since consumers were last told.
     unannounced: usize,
 }
 
-/// The largest burst is this part of the ring.
+/// Consumers that sleep are woken once this part of the ring is filled.
 const BURSTS_IN_RING: usize = 4;
 
 impl<T> BurstPush<T> {
@@ -53,7 +54,7 @@ impl<T> BurstPush<T> {
             Ok(()) => {
                 self.waiter.clear();
                 self.unannounced += 1;
-                if self.unannounced >= self.ring.capacity() / BURSTS_IN_RING {
+                if self.ring.len() >= self.ring.capacity() / BURSTS_IN_RING {
                     self.announce();
                 }
                 PollPush::Done
@@ -66,11 +67,12 @@ impl<T> BurstPush<T> {
         }
     }
 
-    /// The burst is over: consumers that sleep are woken, one for each value since the last time.
+    /// The burst is over: consumers that sleep are woken, one for each value that came since the last
+    /// time and is still there.
     pub fn announce(&mut self) {
         let values = std::mem::take(&mut self.unannounced);
         if values > 0 {
-            self.ring.shared.announce(values);
+            self.ring.shared.announce_burst(values);
         }
     }
 

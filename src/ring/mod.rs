@@ -178,7 +178,7 @@ impl<T> Ring<T> {
             self.shared.evicted.add(1);
         }
         self.shared.after_push(under_way);
-        self.shared.announce(1);
+        self.shared.announce();
         Ok(evicted)
     }
 
@@ -281,11 +281,12 @@ impl<T> Shared<T> {
     /// Push if there is space.
     fn offer(&self, value: T) -> Result<(), TryPushError<T>> {
         self.offer_quietly(value)?;
-        self.announce(1);
+        self.announce();
         Ok(())
     }
 
-    /// Push if there is space, but wake nobody: that has to follow, by [`announce`](Self::announce).
+    /// Push if there is space, but wake nobody: that has to follow, by
+    /// [`announce`](Self::announce) or [`announce_burst`](Self::announce_burst).
     fn offer_quietly(&self, value: T) -> Result<(), TryPushError<T>> {
         let Some(under_way) = self.enter() else { return Err(TryPushError::Closed(value)) };
         match self.queue.push(value) {
@@ -311,12 +312,20 @@ impl<T> Shared<T> {
         self.space_level.settle(|| self.has_space());
     }
 
-    /// Tell consumers of `values` new values.
-    fn announce(&self, values: usize) {
-        for _ in 0..values {
-            self.data.notify_one(); // fences, for the level too
-        }
+    /// Tell consumers of a new value.
+    fn announce(&self) {
+        self.data.notify_one(); // fences, for the level too
         self.data_level.raise();
+    }
+
+    /// Tell consumers of `values` values that came one after the other. Those that somebody has taken
+    /// meanwhile concern nobody.
+    fn announce_burst(&self, values: usize) {
+        let left = self.queue.len();
+        if left > 0 {
+            self.data.notify(values.min(left)); // fences, for the level too
+            self.data_level.raise();
+        }
     }
 
     /// Pop if there is a value, and tell who waits for space.

@@ -147,6 +147,30 @@ fn a_burst_wakes_as_many_consumers_as_it_has_values() {
 }
 
 #[test]
+fn bursts_of_two_producers_reach_a_consumer_that_waits_between() {
+    explore(2, || {
+        let ring = ring(8);
+        let other = thread::spawn({
+            let ring = ring.clone();
+            move || {
+                let mut burst = BurstPush::new(&ring);
+                assert!(matches!(burst.poll_push(1, Waker::noop()), PollPush::Done));
+                burst.announce();
+            }
+        });
+        let consumer = thread::spawn({
+            let ring = ring.clone();
+            move || ring.pop().unwrap() + ring.pop().unwrap()
+        });
+        let mut burst = BurstPush::new(&ring);
+        assert!(matches!(burst.poll_push(2, Waker::noop()), PollPush::Done));
+        burst.announce();
+        assert_eq!(consumer.join().unwrap(), 3);
+        other.join().unwrap();
+    });
+}
+
+#[test]
 fn two_pushes_wake_two_consumers() {
     explore(2, || {
         let ring = ring(2);

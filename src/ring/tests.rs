@@ -3,8 +3,8 @@
 use super::{
     BurstPush, CapacityError, Closed, Ended, PollPush, Ring, TryPopError, TryPushError, Waiter,
 };
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::task::{Poll, Wake, Waker};
 
 #[derive(Default)]
@@ -47,6 +47,92 @@ fn a_burst_wakes_once_for_several_values() {
     assert_eq!(alarm.rung(), 1);
     burst.announce();
     assert_eq!(alarm.rung(), 2);
+}
+
+#[test]
+fn a_burst_counts_what_is_left_in_the_ring() {
+    let ring = Ring::new(12).unwrap();
+    let (alarm, waker) = Alarm::new();
+    let mut waiter = Waiter::default();
+    let mut burst = BurstPush::new(&ring);
+    let mut push = |value| assert_eq!(burst.poll_push(value, Waker::noop()), PollPush::Done);
+    push(1);
+    push(2);
+    assert_eq!([ring.pop(), ring.pop()], [Ok(1), Ok(2)]);
+    assert!(ring.poll_pop(&mut waiter, &waker).is_pending());
+    push(3);
+    push(4);
+    assert_eq!(alarm.rung(), 0);
+    push(5);
+    assert_eq!(alarm.rung(), 1);
+    for value in 3..=5 {
+        assert_eq!(ring.poll_pop(&mut waiter, &waker), Poll::Ready(Ok(value)));
+    }
+    push(6);
+    assert_eq!(ring.pop(), Ok(6));
+    assert!(ring.poll_pop(&mut waiter, &waker).is_pending());
+    burst.announce();
+    assert_eq!(alarm.rung(), 1, "what it was about has been taken");
+}
+
+/// Takes what there is as soon as it is woken, and waits again.
+struct Eager {
+    ring: Ring<u32>,
+    waiter: Mutex<Waiter>,
+    taken: Mutex<Vec<u32>>,
+    rung: AtomicUsize,
+}
+
+impl Eager {
+    fn take(self: &Arc<Self>) {
+        let mut waiter = self.waiter.lock().unwrap();
+        while let Poll::Ready(Ok(value)) = self.ring.poll_pop(&mut waiter, &self.clone().into()) {
+            self.taken.lock().unwrap().push(value);
+        }
+    }
+}
+
+impl Wake for Eager {
+    fn wake(self: Arc<Self>) {
+        self.rung.fetch_add(1, Ordering::Relaxed);
+        self.take();
+    }
+}
+
+#[test]
+fn a_burst_wakes_nobody_twice() {
+    let ring = Ring::new(40).unwrap();
+    let eager = Arc::new(Eager {
+        ring: ring.clone(),
+        waiter: Mutex::default(),
+        taken: Mutex::default(),
+        rung: AtomicUsize::new(0),
+    });
+    eager.take();
+    let mut burst = BurstPush::new(&ring);
+    for value in 0..9 {
+        assert_eq!(burst.poll_push(value, Waker::noop()), PollPush::Done);
+    }
+    burst.announce();
+    assert_eq!(eager.rung.load(Ordering::Relaxed), 1);
+    assert_eq!(*eager.taken.lock().unwrap(), (0..9).collect::<Vec<_>>());
+    eager.waiter.lock().unwrap().clear(); // it holds the ring, which holds its waker
+}
+
+#[test]
+fn a_burst_wakes_however_many_wait() {
+    let ring = Ring::new(100).unwrap();
+    let (alarm, waker) = Alarm::new();
+    let mut waiters: [Waiter; 20] = Default::default();
+    for waiter in &mut waiters {
+        assert!(ring.poll_pop(waiter, &waker).is_pending());
+    }
+    let mut burst = BurstPush::new(&ring);
+    for value in 0..17 {
+        assert_eq!(burst.poll_push(value, Waker::noop()), PollPush::Done);
+    }
+    burst.announce();
+    assert_eq!(alarm.rung(), 17);
 }
 
 #[test]
