@@ -29,6 +29,7 @@
 
 mod allocator;
 mod buffer;
+mod copy;
 mod error;
 mod mapping;
 mod pool;
@@ -36,6 +37,7 @@ mod storage;
 
 pub use allocator::{Allocator, HeapAllocator, MmapAllocator};
 pub use buffer::Buffer;
+pub(crate) use copy::copy;
 pub use error::MemoryError;
 pub use mapping::{HugePages, MapOptions};
 pub use pool::{MemoryPool, PoolStats};

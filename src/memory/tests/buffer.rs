@@ -31,6 +31,14 @@ fn buffers_travel_between_threads() {
 }
 
 #[test]
+fn what_does_not_fit_is_not_put() {
+    let mut buffer = Buffer::zeroed(8).unwrap();
+    assert!(buffer.put(5, &[1, 2, 3]) && buffer.put(8, &[]));
+    assert!(!buffer.put(6, &[9; 3]) && !buffer.put(9, &[]) && !buffer.put(usize::MAX, &[9]));
+    assert_eq!(buffer[..], [0, 0, 0, 0, 0, 1, 2, 3]);
+}
+
+#[test]
 fn zeroed_buffers_are_zero_and_aligned() {
     for len in LENGTHS {
         let mut buffer = Buffer::zeroed(len).unwrap();
