@@ -53,9 +53,7 @@ fn pool_and_ring(members: usize) -> (ChunkPool, Ring<Chunk>) {
     (ChunkPool::zeroed(4, layout.chunk_size(), layout.heaps()).unwrap(), Ring::new(2).unwrap())
 }
 
-/// One test, as the count is of the whole process.
-#[test]
-fn chunks_are_filled_without_allocating() {
+fn main() {
     assert_counting();
     bounded(|| {
         let worker = Worker::new().unwrap();

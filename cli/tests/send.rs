@@ -101,7 +101,7 @@ fn it_ends_with_time() {
     let small = ["--heap-size", "1400", "--rate", "0.01", "--seconds", "0.1"];
     let output = run(&[&["send"], &small[..], &[to.as_str()]].concat());
     assert!(output.status.success(), "{}", stderr(&output));
-    assert!(stdout(&output).starts_with("reached --seconds after 0.1"), "{}", stdout(&output));
+    assert!(stdout(&output).starts_with("reached --seconds after "), "{}", stdout(&output));
 }
 
 #[test]
@@ -110,7 +110,10 @@ fn an_interrupt_sends_what_waits_and_the_stop_heap() {
     let to = running.addresses()[0].to_string();
     let send = ["send", "--json", "--verify", "--heap-size", "1400", "--rate", "0.01"];
     let child = speadway().args(send).arg(to).stdout(Stdio::piped()).spawn().unwrap();
-    assert_eq!(running.next().unwrap()["event"], "heap");
+    // Of descriptors, and of data.
+    for _ in 0..2 {
+        assert_eq!(running.next().unwrap()["event"], "heap");
+    }
     let killed = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
     assert!(killed.success());
     let output = child.wait_with_output().unwrap();

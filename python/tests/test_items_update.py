@@ -190,6 +190,22 @@ def test_subclasses_of_items_are_asked(lib):
         assert kind is Plain or item.raw_size == 16
 
 
+def test_items_may_be_of_any_class(lib):
+    class Foreign:
+        id, name, version = 0x1000, "data", 1
+
+        def set_from_raw(self, raw_item, new_order="="):
+            self.value = bytes(raw_item)
+            self.version += 1
+
+    group = lib.ItemGroup()
+    group._add_item(Foreign())
+    packets = one_item(np.arange(4), shape=(4,), dtype="<u2")
+    item = group.update(receive(lib, packets)[1])["data"]
+    assert item.value == np.arange(4, dtype="<u2").tobytes()
+    assert item.version == 3
+
+
 def test_unknown_items_are_warned_of(lib, caplog):
     caplog.set_level(logging.WARNING)
     heaps = receive(lib, one_item(np.arange(4), shape=(4,), dtype="<u4"))

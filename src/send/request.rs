@@ -196,6 +196,8 @@ pub(crate) struct Cell {
 struct CellState {
     result: Option<Result<u64, SendError>>,
     waker: Option<Waker>,
+    /// Whether a thread waits, as to call one costs a system call though there be none.
+    waiting: bool,
 }
 
 impl Cell {
@@ -206,9 +208,11 @@ impl Cell {
     fn fill(&self, result: Result<u64, SendError>) {
         let mut state = self.lock();
         state.result = Some(result);
-        let waker = state.waker.take();
+        let (waker, waiting) = (state.waker.take(), state.waiting);
         drop(state);
-        self.filled.notify_all();
+        if waiting {
+            self.filled.notify_all();
+        }
         if let Some(waker) = waker {
             waker.wake();
         }
@@ -234,6 +238,7 @@ impl Ticket {
             if let Some(result) = state.result.take() {
                 return result;
             }
+            state.waiting = true;
             state = self.cell.filled.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
     }

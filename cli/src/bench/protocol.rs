@@ -4,7 +4,7 @@
 //! altogether, slow, or gone: lines are of limited length, and every wait has an end.
 
 use std::io::{self, Read, Write};
-use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -28,6 +28,9 @@ pub(super) const OPENING: Duration = Duration::from_secs(60);
 
 /// How long an agent waits for the next question, beyond the time that a trial takes.
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long a master waits for an agent to see that it goes.
+const GOODBYE: Duration = Duration::from_secs(2);
 
 /// What a master asks.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -183,6 +186,20 @@ impl Connection {
         })
     }
 
+    /// What the agent at the other end answers.
+    fn ask(&mut self, ask: &Ask, within: Duration) -> Result<Answer> {
+        self.send(ask)?;
+        match self.receive(within)? {
+            Some(Answer::Error { message }) => bail!("{}: {message}", self.peer),
+            Some(answer) => Ok(answer),
+            None => bail!("{} closed the connection: it has ended or was killed", self.peer),
+        }
+    }
+
+    fn unexpected(&self, answer: &Answer) -> anyhow::Error {
+        anyhow!("{} answers something else than was asked: {answer:?}", self.peer)
+    }
+
     fn line(&mut self, deadline: Instant) -> Result<Option<Vec<u8>>> {
         let mut searched = 0;
         loop {
@@ -248,61 +265,56 @@ impl Agent {
                 address.port()
             )
         })?;
-        let connection = Connection::new(stream, format!("the agent {name}"))?;
-        let mut agent = Self { connection, host: Host::default() };
-        match agent.ask(&Ask::Hello { version: VERSION }, PROMPT)? {
-            Answer::Hello { version: VERSION, host } => agent.host = host,
+        let mut connection = Connection::new(stream, format!("the agent {name}"))?;
+        match connection.ask(&Ask::Hello { version: VERSION }, PROMPT)? {
+            Answer::Hello { version: VERSION, host } => Ok(Self { connection, host }),
             Answer::Hello { version, .. } => bail!(
                 "the agent {name} speaks version {version} of the protocol, this master {VERSION}: \
                  use the same speadway on all hosts"
             ),
-            other => return Err(agent.unexpected(&other)),
+            other => Err(connection.unexpected(&other)),
         }
-        Ok(agent)
     }
 
     pub(super) fn open(&mut self, receiving: &Receiving) -> Result<Vec<Opened>> {
-        match self.ask(&Ask::Open(receiving.clone()), OPENING)? {
+        match self.connection.ask(&Ask::Open(receiving.clone()), OPENING)? {
             Answer::Open { streams } if streams.len() == receiving.streams.len() => Ok(streams),
-            other => Err(self.unexpected(&other)),
+            other => Err(self.connection.unexpected(&other)),
         }
     }
 
     pub(super) fn begin(&mut self, first: u64, seconds: f64) -> Result<()> {
-        match self.ask(&Ask::Begin { first, seconds }, PROMPT)? {
+        match self.connection.ask(&Ask::Begin { first, seconds }, PROMPT)? {
             Answer::Begin => Ok(()),
-            other => Err(self.unexpected(&other)),
+            other => Err(self.connection.unexpected(&other)),
         }
     }
 
     pub(super) fn finish(&mut self, heaps: Vec<u64>) -> Result<Received> {
         let count = heaps.len();
-        match self.ask(&Ask::Finish { heaps }, PATIENCE)? {
+        match self.connection.ask(&Ask::Finish { heaps }, PATIENCE)? {
             Answer::Finish(received) if received.streams.len() == count => Ok(received),
-            other => Err(self.unexpected(&other)),
+            other => Err(self.connection.unexpected(&other)),
         }
     }
+}
 
-    fn ask(&mut self, ask: &Ask, within: Duration) -> Result<Answer> {
-        self.connection.send(ask)?;
-        match self.connection.receive(within)? {
-            Some(Answer::Error { message }) => bail!("{}: {message}", self.connection.peer()),
-            Some(answer) => Ok(answer),
-            None => bail!(
-                "{} closed the connection: it has ended or was killed",
-                self.connection.peer()
-            ),
+impl Drop for Agent {
+    /// Returns when the agent is free for the next master, who may come at once.
+    fn drop(&mut self) {
+        let deadline = Instant::now() + GOODBYE;
+        // Somebody who cannot be told, or does not answer, is not waited for any longer.
+        let told = self.connection.stream.shutdown(Shutdown::Write);
+        while told.is_ok() && matches!(self.connection.read_some(deadline), Ok(1..)) {
+            self.connection.pending.clear();
         }
-    }
-
-    fn unexpected(&self, answer: &Answer) -> anyhow::Error {
-        anyhow!("{} answers something else than was asked: {answer:?}", self.connection.peer())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::net::{Ipv4Addr, TcpListener};
+    use std::sync::mpsc;
     use std::thread;
 
     use super::*;
@@ -338,6 +350,23 @@ mod tests {
         let text = error(connect(banner));
         assert!(text.contains("the agent test does not speak the protocol"), "{text}");
         assert!(text.contains("SSH-2.0-x"), "{text}");
+    }
+
+    #[test]
+    fn who_has_said_goodbye_has_been_heard() {
+        let (heard, was_heard) = mpsc::channel();
+        let agent = connect(move |stream| {
+            let mut master = Connection::new(stream, "the master".to_owned()).unwrap();
+            master.receive::<Ask>(PROMPT).unwrap();
+            let host = Host::default();
+            master.send(&Answer::Hello { version: VERSION, host }).unwrap();
+            thread::spawn(move || {
+                assert_eq!(master.receive::<Ask>(PROMPT).unwrap(), None);
+                heard.send(()).unwrap();
+            });
+        });
+        drop(agent.unwrap());
+        was_heard.try_recv().unwrap();
     }
 
     #[test]

@@ -1,10 +1,13 @@
 //! The receiving side of trials: sockets, threads and memory that stay, and streams that come and go.
 
-use std::os::fd::AsFd;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
+use rustix::io::Errno;
+use rustix::net::RecvFlags;
 use speadway::chunk::{Chunk, ChunkPool, Chunks, Layout, RingPolicy, Tally};
 use speadway::heap::HeapOutcome;
 use speadway::memory::{Allocator, Buffer, HeapAllocator, HugePages, MapOptions, MmapAllocator};
@@ -35,6 +38,9 @@ const RING: usize = 2;
 /// a network milliseconds; a busy host may not run a thread for some time.
 const SETTLED: Duration = Duration::from_millis(300);
 
+/// What somebody else sends to the same port may never end, and a stream that failed reads no more.
+const LONGEST_SETTLING: Duration = Duration::from_secs(10);
+
 /// How often to look whether all has arrived.
 const LOOK: Duration = Duration::from_millis(2);
 
@@ -55,6 +61,8 @@ struct Lane {
 /// A trial that is being received.
 pub(super) struct Running {
     streams: Vec<(Stream, JoinHandle<Tally>)>,
+    /// Duplicates of the streams' sockets, to see whether something waits in them.
+    sockets: Vec<OwnedFd>,
     cpu: Duration,
 }
 
@@ -111,7 +119,9 @@ impl Receiver {
             let consumer = thread::Builder::new().spawn(move || consume(&ring));
             Ok((stream, consumer.context("cannot start a thread that takes chunks")?))
         });
-        Ok(Running { streams: streams.collect::<Result<_>>()?, cpu })
+        let streams = streams.collect::<Result<_>>()?;
+        let sockets = self.lanes.iter().map(|lane| lane.socket.as_fd().try_clone_to_owned());
+        Ok(Running { streams, sockets: sockets.collect::<io::Result<_>>()?, cpu })
     }
 }
 
@@ -141,8 +151,9 @@ impl Running {
     }
 
     fn settle(&self, heaps: &[u64]) {
-        let (mut last, mut since) = (0, Instant::now());
-        loop {
+        let start = Instant::now();
+        let (mut last, mut since) = (0, start);
+        while start.elapsed() < LONGEST_SETTLING {
             let stats: Vec<StreamStats> =
                 self.streams.iter().map(|(stream, _)| stream.stats()).collect();
             let placed = |stats: &StreamStats| stats.outcome(HeapOutcome::Placed);
@@ -150,7 +161,8 @@ impl Running {
                 return;
             }
             let packets = stats.iter().map(|stats| stats.packets_received).sum();
-            if packets != last {
+            // On a busy host the receiving thread may be the one that does not come.
+            if packets != last || self.sockets.iter().any(has_unread) {
                 (last, since) = (packets, Instant::now());
             } else if since.elapsed() > SETTLED {
                 return;
@@ -158,6 +170,12 @@ impl Running {
             thread::sleep(LOOK);
         }
     }
+}
+
+/// Whether a datagram, or an error, waits in the socket.
+fn has_unread(socket: &OwnedFd) -> bool {
+    let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+    !matches!(rustix::net::recv(socket, &mut [0u8; 1], flags), Err(Errno::AGAIN))
 }
 
 fn received(stats: &StreamStats, tally: Tally, end: &End) -> StreamReceived {

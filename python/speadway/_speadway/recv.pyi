@@ -89,7 +89,7 @@ class StreamConfig:
     substreams: int
     bug_compat: int
     memcpy: int
-    memory_allocator: MemoryAllocator
+    memory_allocator: MemoryAllocator | None
     stop_on_stop_item: bool
     allow_unsized_heaps: bool
     allow_out_of_order: bool
@@ -102,7 +102,7 @@ class StreamConfig:
         substreams: int = ...,
         bug_compat: int = ...,
         memcpy: int = ...,
-        memory_allocator: MemoryAllocator = ...,
+        memory_allocator: MemoryAllocator | None = ...,
         stop_on_stop_item: bool = ...,
         allow_unsized_heaps: bool = ...,
         allow_out_of_order: bool = ...,

@@ -77,8 +77,10 @@ impl<'py> Update<'_, 'py> {
         received: &Item<'_>,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
         let py = item.py();
-        if !item.getattr(intern!(py, "_is_plain"))?.is_truthy()? {
-            return Ok(None);
+        // A group may hold items of a class that is not ours.
+        match item.getattr_opt(intern!(py, "_is_plain"))? {
+            Some(plain) if plain.is_truthy()? => {}
+            _ => return Ok(None),
         }
         let attribute = intern!(py, "_plan");
         let mut plan = item.getattr(attribute)?;

@@ -1,6 +1,6 @@
 //! `recv.ChunkStreamConfig`.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use pyo3::exceptions::{PyTypeError, PyValueError};
@@ -9,19 +9,19 @@ use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
 use speadway::chunk::RingPolicy;
 use speadway::recv::DEFAULT_MAX_CHUNKS;
 
+use super::attributes::{Attributes, attributes};
 use super::chunk_exchange::{name_of_empty, name_of_full, when_empty, when_full};
 use super::config::not_zero;
 use super::layout::Layout;
 use super::place::{CPlace, PlaceFunction};
 use super::stats::CustomStats;
 use crate::args::{Int, Truth, set_keywords};
-use crate::waiting::Late;
 
 /// How a stream fills chunks. Given by keywords; each is also an attribute, which may be changed
 /// until a stream is made with it (streams take a copy).
 #[pyclass(module = "speadway.recv", subclass, weakref, frozen)]
 pub(crate) struct ChunkStreamConfig {
-    settings: Late<Mutex<ChunkSettings>>,
+    attributes: Attributes<ChunkSettings>,
 }
 
 /// What a `ChunkStreamConfig` says.
@@ -99,11 +99,7 @@ impl ChunkSettings {
 impl ChunkStreamConfig {
     /// The settings as they are now.
     pub(crate) fn settings(&self) -> PyResult<ChunkSettings> {
-        Ok(self.lock()?.clone())
-    }
-
-    fn lock(&self) -> PyResult<MutexGuard<'_, ChunkSettings>> {
-        Ok(self.settings.get()?.lock().unwrap_or_else(PoisonError::into_inner))
+        Ok(self.attributes.lock()?.clone())
     }
 }
 
@@ -112,12 +108,12 @@ impl ChunkStreamConfig {
     #[new]
     #[pyo3(signature = (*_args, **_kwargs))]
     fn new(_args: &Bound<'_, PyAny>, _kwargs: Option<&Bound<'_, PyAny>>) -> Self {
-        Self { settings: Late::default() }
+        Self { attributes: Attributes::default() }
     }
 
     #[pyo3(signature = (**kwargs))]
     fn __init__(slf: &Bound<'_, Self>, kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<()> {
-        slf.get().settings.init(Mutex::default());
+        slf.get().attributes.init(ChunkSettings::default());
         set_keywords(slf, kwargs)
     }
 
@@ -126,31 +122,6 @@ impl ChunkStreamConfig {
     #[pyo3(name = "DEFAULT_MAX_CHUNKS")]
     fn default_max_chunks() -> usize {
         DEFAULT_MAX_CHUNKS
-    }
-
-    /// Ids of the items whose immediate values a placement function is given ([]). A `Layout` needs
-    /// none.
-    #[getter]
-    fn items(&self) -> PyResult<Vec<u64>> {
-        Ok(self.lock()?.items.clone())
-    }
-
-    #[setter]
-    fn set_items(&self, ids: Ids) -> PyResult<()> {
-        self.lock()?.items = ids.0;
-        Ok(())
-    }
-
-    /// How many consecutive chunks are open at a time (2): the reach of reordering between heaps.
-    #[getter]
-    fn max_chunks(&self) -> PyResult<usize> {
-        Ok(self.lock()?.max_chunks)
-    }
-
-    #[setter]
-    fn set_max_chunks(&self, value: Int<usize>) -> PyResult<()> {
-        self.lock()?.max_chunks = not_zero(value.0, "max_chunks")?;
-        Ok(())
     }
 
     /// What decides where heaps go: a `Layout`, or a tuple whose first element is a capsule with a C
@@ -162,7 +133,7 @@ impl ChunkStreamConfig {
     /// size. Streams of one group must not be placed on the same bytes.
     #[getter]
     fn place<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        Ok(self.lock()?.place.as_ref().map(|place| match place {
+        Ok(self.attributes.lock()?.place.as_ref().map(|place| match place {
             Placer::Function(function) => function.tuple().bind(py).clone().into_any(),
             Placer::Layout(layout) => layout.bind(py).clone().into_any(),
         }))
@@ -171,20 +142,8 @@ impl ChunkStreamConfig {
     #[setter]
     fn set_place(&self, place: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
         let place = place.map(Placer::new).transpose()?;
-        let old = std::mem::replace(&mut self.lock()?.place, place);
+        let old = std::mem::replace(&mut self.attributes.lock()?.place, place);
         drop(old); // after the lock: it may run Python code
-        Ok(())
-    }
-
-    /// How many bytes a placement function may write to `extra` per heap (0).
-    #[getter]
-    fn max_heap_extra(&self) -> PyResult<usize> {
-        Ok(self.lock()?.max_heap_extra)
-    }
-
-    #[setter]
-    fn set_max_heap_extra(&self, value: Int<usize>) -> PyResult<()> {
-        self.lock()?.max_heap_extra = value.0;
         Ok(())
     }
 
@@ -195,59 +154,20 @@ impl ChunkStreamConfig {
         if payload_size.0 == 0 {
             return Err(PyValueError::new_err("payload_size must not be zero"));
         }
-        slf.get().lock()?.packet_presence = payload_size.0;
+        slf.get().attributes.lock()?.packet_presence = payload_size.0;
         Ok(slf)
     }
 
     /// Marks presence per heap, as is the default. Returns the configuration.
     fn disable_packet_presence(slf: Py<Self>) -> PyResult<Py<Self>> {
-        slf.get().lock()?.packet_presence = 0;
+        slf.get().attributes.lock()?.packet_presence = 0;
         Ok(slf)
     }
 
     /// Payload bytes per presence flag, or 0 if presence is marked per heap.
     #[getter]
     fn packet_presence_payload_size(&self) -> PyResult<u64> {
-        Ok(self.lock()?.packet_presence)
-    }
-
-    /// Whether a heap is dropped whose place in its chunk another heap has filled (False).
-    #[getter]
-    fn deduplicate(&self) -> PyResult<bool> {
-        Ok(self.lock()?.deduplicate)
-    }
-
-    #[setter]
-    fn set_deduplicate(&self, value: Truth) -> PyResult<()> {
-        self.lock()?.deduplicate = value.0;
-        Ok(())
-    }
-
-    /// Protects the window against corrupt chunk ids (None: off): ids more than so many chunks
-    /// outside the window are not believed until several in a row agree, nor is the very first until
-    /// a second does.
-    #[getter]
-    fn max_jump(&self) -> PyResult<Option<u64>> {
-        Ok(self.lock()?.max_jump)
-    }
-
-    #[setter]
-    fn set_max_jump(&self, chunks: Option<Int<u64>>) -> PyResult<()> {
-        self.lock()?.max_jump = chunks.map(|chunks| chunks.0);
-        Ok(())
-    }
-
-    /// Hands over a chunk that has been open for so many seconds though nothing newer arrives (None:
-    /// off). For members of a group it is set on the group.
-    #[getter]
-    fn max_age(&self) -> PyResult<Option<f64>> {
-        Ok(self.lock()?.max_age.map(|age| age.as_secs_f64()))
-    }
-
-    #[setter]
-    fn set_max_age(&self, seconds: Option<f64>) -> PyResult<()> {
-        self.lock()?.max_age = age("max_age", seconds)?;
-        Ok(())
+        Ok(self.attributes.lock()?.packet_presence)
     }
 
     /// What to do when a chunk is needed and the free ring is empty: `"wait"` for one (the network
@@ -256,13 +176,13 @@ impl ChunkStreamConfig {
     /// group it is set on the group.
     #[getter(when_empty)]
     fn get_when_empty(&self) -> PyResult<&'static str> {
-        Ok(name_of_empty(self.lock()?.policy.when_empty))
+        Ok(name_of_empty(self.attributes.lock()?.policy.when_empty))
     }
 
     #[setter(when_empty)]
     fn set_when_empty(&self, name: &Bound<'_, PyAny>) -> PyResult<()> {
         let policy = when_empty(name)?;
-        self.lock()?.policy.when_empty = policy;
+        self.attributes.lock()?.policy.when_empty = policy;
         Ok(())
     }
 
@@ -272,16 +192,52 @@ impl ChunkStreamConfig {
     /// the group.
     #[getter(when_full)]
     fn get_when_full(&self) -> PyResult<&'static str> {
-        Ok(name_of_full(self.lock()?.policy.when_full))
+        Ok(name_of_full(self.attributes.lock()?.policy.when_full))
     }
 
     #[setter(when_full)]
     fn set_when_full(&self, name: &Bound<'_, PyAny>) -> PyResult<()> {
         let policy = when_full(name)?;
-        self.lock()?.policy.when_full = policy;
+        self.attributes.lock()?.policy.when_full = policy;
         Ok(())
     }
 }
+
+attributes!(ChunkStreamConfig {
+    /// Ids of the items whose immediate values a placement function is given ([]). A `Layout` needs
+    /// none.
+    items, set_items: Ids => Vec<u64>,
+        |all| all.items.clone(),
+        |all, ids| all.items = ids.0;
+
+    /// How many consecutive chunks are open at a time (2): the reach of reordering between heaps.
+    max_chunks, set_max_chunks: Int<usize> => usize,
+        |all| all.max_chunks,
+        |all, value| all.max_chunks = not_zero(value.0, "max_chunks")?;
+
+    /// How many bytes a placement function may write to `extra` per heap (0).
+    max_heap_extra, set_max_heap_extra: Int<usize> => usize,
+        |all| all.max_heap_extra,
+        |all, value| all.max_heap_extra = value.0;
+
+    /// Whether a heap is dropped whose place in its chunk another heap has filled (False).
+    deduplicate, set_deduplicate: Truth => bool,
+        |all| all.deduplicate,
+        |all, value| all.deduplicate = value.0;
+
+    /// Protects the window against corrupt chunk ids (None: off): ids more than so many chunks
+    /// outside the window are not believed until several in a row agree, nor is the very first until
+    /// a second does.
+    max_jump, set_max_jump: Option<Int<u64>> => Option<u64>,
+        |all| all.max_jump,
+        |all, chunks| all.max_jump = chunks.map(|chunks| chunks.0);
+
+    /// Hands over a chunk that has been open for so many seconds though nothing newer arrives (None:
+    /// off). For members of a group it is set on the group.
+    max_age, set_max_age: Option<f64> => Option<f64>,
+        |all| all.max_age.map(|age| age.as_secs_f64()),
+        |all, seconds| all.max_age = age("max_age", seconds)?;
+});
 
 impl Placer {
     fn new(place: &Bound<'_, PyAny>) -> PyResult<Self> {

@@ -1,6 +1,6 @@
 //! `recv.StreamConfig`.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -9,10 +9,10 @@ use speadway::memory::{Allocator, HeapAllocator};
 use speadway::recv::{DEFAULT_MAX_HEAPS, StreamConfig as Core};
 use speadway::wire::BugCompat;
 
+use super::attributes::{Attributes, attributes};
 use super::stat_config::{StatList, StatMode, StreamStatConfig};
 use crate::args::{Int, Truth, set_keywords};
 use crate::memory::MemoryAllocator;
-use crate::waiting::Late;
 
 /// Copies payload with the compiler's `memcpy`.
 pub(crate) const MEMCPY_STD: i64 = 0;
@@ -23,7 +23,7 @@ pub(crate) const MEMCPY_NONTEMPORAL: i64 = 1;
 /// changed until a stream is made with it (streams take a copy).
 #[pyclass(module = "speadway.recv", subclass, weakref, frozen)]
 pub(crate) struct StreamConfig {
-    settings: Late<Mutex<Settings>>,
+    attributes: Attributes<Settings>,
 }
 
 /// What a `StreamConfig` says.
@@ -92,7 +92,7 @@ impl Settings {
 impl StreamConfig {
     /// The settings as they are now.
     pub(crate) fn settings(&self, py: Python<'_>) -> PyResult<Settings> {
-        Ok(self.lock()?.copy(py))
+        Ok(self.attributes.lock()?.copy(py))
     }
 
     /// The settings of the `config` argument of a stream, or the defaults.
@@ -102,13 +102,7 @@ impl StreamConfig {
 
     /// A configuration with these settings.
     pub(crate) fn with(settings: Settings) -> Self {
-        let late = Late::default();
-        late.init(Mutex::new(settings));
-        Self { settings: late }
-    }
-
-    fn lock(&self) -> PyResult<MutexGuard<'_, Settings>> {
-        Ok(self.settings.get()?.lock().unwrap_or_else(PoisonError::into_inner))
+        Self { attributes: Attributes::with(settings) }
     }
 }
 
@@ -125,12 +119,12 @@ impl StreamConfig {
     #[new]
     #[pyo3(signature = (*_args, **_kwargs))]
     fn new(_args: &Bound<'_, PyAny>, _kwargs: Option<&Bound<'_, PyAny>>) -> Self {
-        Self { settings: Late::default() }
+        Self { attributes: Attributes::default() }
     }
 
     #[pyo3(signature = (**kwargs))]
     fn __init__(slf: &Bound<'_, Self>, kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<()> {
-        slf.get().settings.init(Mutex::new(Settings::new(slf.py())?));
+        slf.get().attributes.init(Settings::new(slf.py())?);
         set_keywords(slf, kwargs)
     }
 
@@ -141,49 +135,24 @@ impl StreamConfig {
         DEFAULT_MAX_HEAPS
     }
 
-    /// Heaps under assembly per substream (4): a heap that is not whole is given up when so many
-    /// newer ones of its substream have begun.
-    #[getter]
-    fn max_heaps(&self) -> PyResult<usize> {
-        Ok(self.lock()?.max_heaps)
-    }
-
-    #[setter]
-    fn set_max_heaps(&self, value: Int<usize>) -> PyResult<()> {
-        self.lock()?.max_heaps = not_zero(value.0, "max_heaps")?;
-        Ok(())
-    }
-
-    /// Substreams (1): heaps are told apart by their count modulo this number.
-    #[getter]
-    fn substreams(&self) -> PyResult<usize> {
-        Ok(self.lock()?.substreams)
-    }
-
-    #[setter]
-    fn set_substreams(&self, value: Int<usize>) -> PyResult<()> {
-        self.lock()?.substreams = not_zero(value.0, "substreams")?;
-        Ok(())
-    }
-
     /// Deviations of the sender, as the sum of `BUG_COMPAT_*` (0).
     #[getter]
     fn bug_compat(&self) -> PyResult<u32> {
-        Ok(self.lock()?.bug_compat.bits())
+        Ok(self.attributes.lock()?.bug_compat.bits())
     }
 
     #[setter]
     fn set_bug_compat(&self, value: Int<u32>) -> PyResult<()> {
         let bits = BugCompat::from_bits(value.0)
             .map_err(|_| PyValueError::new_err("unknown compatibility bits in bug_compat"))?;
-        self.lock()?.bug_compat = bits;
+        self.attributes.lock()?.bug_compat = bits;
         Ok(())
     }
 
     /// How payload is copied: `MEMCPY_STD` or `MEMCPY_NONTEMPORAL`.
     #[getter]
     fn memcpy(&self) -> PyResult<i64> {
-        Ok(self.lock()?.memcpy)
+        Ok(self.attributes.lock()?.memcpy)
     }
 
     #[setter]
@@ -191,14 +160,14 @@ impl StreamConfig {
         if ![MEMCPY_STD, MEMCPY_NONTEMPORAL].contains(&value.0) {
             return Err(PyValueError::new_err(format!("Unknown memcpy function {}", value.0)));
         }
-        self.lock()?.memcpy = value.0;
+        self.attributes.lock()?.memcpy = value.0;
         Ok(())
     }
 
     /// Where heaps' memory comes from. Chunk streams do not use it.
     #[getter]
     fn memory_allocator(&self, py: Python<'_>) -> PyResult<Option<Py<MemoryAllocator>>> {
-        Ok(self.lock()?.memory_allocator.as_ref().map(|one| one.clone_ref(py)))
+        Ok(self.attributes.lock()?.memory_allocator.as_ref().map(|one| one.clone_ref(py)))
     }
 
     #[setter]
@@ -207,75 +176,15 @@ impl StreamConfig {
             value.get().core()?; // complains now if it was not initialised
         }
         let value = value.map(|value| value.clone().unbind());
-        let old = std::mem::replace(&mut self.lock()?.memory_allocator, value);
+        let old = std::mem::replace(&mut self.attributes.lock()?.memory_allocator, value);
         drop(old); // after the lock: it may run Python code
-        Ok(())
-    }
-
-    /// Whether a stream-stop item ends the stream (True).
-    #[getter]
-    fn stop_on_stop_item(&self) -> PyResult<bool> {
-        Ok(self.lock()?.stop_on_stop_item)
-    }
-
-    #[setter]
-    fn set_stop_on_stop_item(&self, value: Truth) -> PyResult<()> {
-        self.lock()?.stop_on_stop_item = value.0;
-        Ok(())
-    }
-
-    /// Whether packets may leave out their heap's length (True). Chunk streams never allow it.
-    #[getter]
-    fn allow_unsized_heaps(&self) -> PyResult<bool> {
-        Ok(self.lock()?.allow_unsized_heaps)
-    }
-
-    #[setter]
-    fn set_allow_unsized_heaps(&self, value: Truth) -> PyResult<()> {
-        self.lock()?.allow_unsized_heaps = value.0;
-        Ok(())
-    }
-
-    /// Whether a heap's packets may arrive in any order (False).
-    #[getter]
-    fn allow_out_of_order(&self) -> PyResult<bool> {
-        Ok(self.lock()?.allow_out_of_order)
-    }
-
-    #[setter]
-    fn set_allow_out_of_order(&self, value: Truth) -> PyResult<()> {
-        self.lock()?.allow_out_of_order = value.0;
-        Ok(())
-    }
-
-    /// A number of the user's that chunks carry (0).
-    #[getter]
-    fn stream_id(&self) -> PyResult<u64> {
-        Ok(self.lock()?.stream_id)
-    }
-
-    #[setter]
-    fn set_stream_id(&self, value: Int<u64>) -> PyResult<()> {
-        self.lock()?.stream_id = value.0;
-        Ok(())
-    }
-
-    /// Whether the stream waits for `start()` before it receives (False).
-    #[getter]
-    fn explicit_start(&self) -> PyResult<bool> {
-        Ok(self.lock()?.explicit_start)
-    }
-
-    #[setter]
-    fn set_explicit_start(&self, value: Truth) -> PyResult<()> {
-        self.lock()?.explicit_start = value.0;
         Ok(())
     }
 
     /// The names and modes of the statistics, in the order of their indices.
     #[getter]
     fn stats(&self) -> PyResult<Vec<StreamStatConfig>> {
-        Ok(self.lock()?.stats.to_python())
+        Ok(self.attributes.lock()?.stats.to_python())
     }
 
     /// Adds a statistic and returns its index. A placement may write to it (see
@@ -283,16 +192,54 @@ impl StreamConfig {
     #[pyo3(signature = (name, mode = None))]
     fn add_stat(&self, name: &str, mode: Option<&Bound<'_, PyAny>>) -> PyResult<usize> {
         let mode = StatMode::from_member(mode)?;
-        self.lock()?.stats.add(name, mode)
+        self.attributes.lock()?.stats.add(name, mode)
     }
 
     /// The index of a statistic; `IndexError` if there is none with this name.
     fn get_stat_index(&self, name: &str) -> PyResult<usize> {
-        self.lock()?.stats.known(name)
+        self.attributes.lock()?.stats.known(name)
     }
 
     /// The index that the next statistic added will have.
     fn next_stat_index(&self) -> PyResult<usize> {
-        Ok(self.lock()?.stats.stats().len())
+        Ok(self.attributes.lock()?.stats.stats().len())
     }
 }
+
+attributes!(StreamConfig {
+    /// Heaps under assembly per substream (4): a heap that is not whole is given up when so many
+    /// newer ones of its substream have begun.
+    max_heaps, set_max_heaps: Int<usize> => usize,
+        |all| all.max_heaps,
+        |all, value| all.max_heaps = not_zero(value.0, "max_heaps")?;
+
+    /// Substreams (1): heaps are told apart by their count modulo this number.
+    substreams, set_substreams: Int<usize> => usize,
+        |all| all.substreams,
+        |all, value| all.substreams = not_zero(value.0, "substreams")?;
+
+    /// Whether a stream-stop item ends the stream (True).
+    stop_on_stop_item, set_stop_on_stop_item: Truth => bool,
+        |all| all.stop_on_stop_item,
+        |all, value| all.stop_on_stop_item = value.0;
+
+    /// Whether packets may leave out their heap's length (True). Chunk streams never allow it.
+    allow_unsized_heaps, set_allow_unsized_heaps: Truth => bool,
+        |all| all.allow_unsized_heaps,
+        |all, value| all.allow_unsized_heaps = value.0;
+
+    /// Whether a heap's packets may arrive in any order (False).
+    allow_out_of_order, set_allow_out_of_order: Truth => bool,
+        |all| all.allow_out_of_order,
+        |all, value| all.allow_out_of_order = value.0;
+
+    /// A number of the user's that chunks carry (0).
+    stream_id, set_stream_id: Int<u64> => u64,
+        |all| all.stream_id,
+        |all, value| all.stream_id = value.0;
+
+    /// Whether the stream waits for `start()` before it receives (False).
+    explicit_start, set_explicit_start: Truth => bool,
+        |all| all.explicit_start,
+        |all, value| all.explicit_start = value.0;
+});

@@ -1,6 +1,5 @@
 //! `recv.ChunkStreamGroupConfig`.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use pyo3::prelude::*;
@@ -8,12 +7,12 @@ use pyo3::types::{PyDict, PyType};
 use speadway::chunk::{Eviction, RingPolicy};
 use speadway::recv::DEFAULT_MAX_CHUNKS;
 
+use super::attributes::{Attributes, attributes};
 use super::chunk_config::age;
 use super::chunk_exchange::{name_of_empty, name_of_full, when_empty, when_full};
 use super::config::not_zero;
 use crate::args::{Int, set_keywords};
 use crate::enums::Enumeration;
-use crate::waiting::Late;
 
 /// `ChunkStreamGroupConfig.EvictionMode`, numbered as [`MODES`].
 static EVICTION_MODE: Enumeration = Enumeration::new(
@@ -27,7 +26,7 @@ const MODES: [Eviction; 2] = [Eviction::Eager, Eviction::Lossless];
 /// may be changed until a group is made with it (groups take a copy).
 #[pyclass(module = "speadway.recv", subclass, weakref, frozen)]
 pub(crate) struct ChunkStreamGroupConfig {
-    settings: Late<Mutex<GroupSettings>>,
+    attributes: Attributes<GroupSettings>,
 }
 
 /// What a `ChunkStreamGroupConfig` says.
@@ -55,18 +54,12 @@ impl Default for GroupSettings {
 impl ChunkStreamGroupConfig {
     /// The settings as they are now.
     pub(crate) fn settings(&self) -> PyResult<GroupSettings> {
-        Ok(*self.lock()?)
+        Ok(*self.attributes.lock()?)
     }
 
     /// A configuration with these settings.
     pub(crate) fn with(settings: GroupSettings) -> Self {
-        let late = Late::default();
-        late.init(Mutex::new(settings));
-        Self { settings: late }
-    }
-
-    fn lock(&self) -> PyResult<MutexGuard<'_, GroupSettings>> {
-        Ok(self.settings.get()?.lock().unwrap_or_else(PoisonError::into_inner))
+        Self { attributes: Attributes::with(settings) }
     }
 }
 
@@ -75,12 +68,12 @@ impl ChunkStreamGroupConfig {
     #[new]
     #[pyo3(signature = (*_args, **_kwargs))]
     fn new(_args: &Bound<'_, PyAny>, _kwargs: Option<&Bound<'_, PyAny>>) -> Self {
-        Self { settings: Late::default() }
+        Self { attributes: Attributes::default() }
     }
 
     #[pyo3(signature = (**kwargs))]
     fn __init__(slf: &Bound<'_, Self>, kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<()> {
-        slf.get().settings.init(Mutex::default());
+        slf.get().attributes.init(GroupSettings::default());
         set_keywords(slf, kwargs)
     }
 
@@ -98,80 +91,61 @@ impl ChunkStreamGroupConfig {
         EVICTION_MODE.class(py)
     }
 
-    /// How many consecutive chunks are open at a time (2). Members' windows must not be larger.
-    #[getter]
-    fn max_chunks(&self) -> PyResult<usize> {
-        Ok(self.lock()?.max_chunks)
-    }
-
-    #[setter]
-    fn set_max_chunks(&self, value: Int<usize>) -> PyResult<()> {
-        self.lock()?.max_chunks = not_zero(value.0, "max_chunks")?;
-        Ok(())
-    }
-
     /// `EvictionMode.LOSSY`: a slow member loses its old chunks. `LOSSLESS`: the others wait for it.
     #[getter]
     fn eviction_mode<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let eviction = self.lock()?.eviction;
+        let eviction = self.attributes.lock()?.eviction;
         EVICTION_MODE.member(py, MODES.iter().position(|&mode| mode == eviction).unwrap_or(0))
     }
 
     #[setter]
     fn set_eviction_mode(&self, mode: &Bound<'_, PyAny>) -> PyResult<()> {
         let eviction = MODES[EVICTION_MODE.number(mode)?];
-        self.lock()?.eviction = eviction;
-        Ok(())
-    }
-
-    /// Hands over a chunk that has been open for so many seconds though nothing newer arrives (None:
-    /// off). In a lossless group that can lose data, so there it is `max_age_in_lossless`.
-    #[getter]
-    fn max_age(&self) -> PyResult<Option<f64>> {
-        Ok(self.lock()?.max_age.map(|age| age.as_secs_f64()))
-    }
-
-    #[setter]
-    fn set_max_age(&self, seconds: Option<f64>) -> PyResult<()> {
-        self.lock()?.max_age = age("max_age", seconds)?;
-        Ok(())
-    }
-
-    /// As `max_age`, for lossless groups: what arrives later for such a chunk is lost.
-    #[getter]
-    fn max_age_in_lossless(&self) -> PyResult<Option<f64>> {
-        Ok(self.lock()?.max_age_in_lossless.map(|age| age.as_secs_f64()))
-    }
-
-    #[setter]
-    fn set_max_age_in_lossless(&self, seconds: Option<f64>) -> PyResult<()> {
-        self.lock()?.max_age_in_lossless = age("max_age_in_lossless", seconds)?;
+        self.attributes.lock()?.eviction = eviction;
         Ok(())
     }
 
     /// What to do when a chunk is needed and the free ring is empty: as in `ChunkStreamConfig`.
     #[getter(when_empty)]
     fn get_when_empty(&self) -> PyResult<&'static str> {
-        Ok(name_of_empty(self.lock()?.policy.when_empty))
+        Ok(name_of_empty(self.attributes.lock()?.policy.when_empty))
     }
 
     #[setter(when_empty)]
     fn set_when_empty(&self, name: &Bound<'_, PyAny>) -> PyResult<()> {
         let policy = when_empty(name)?;
-        self.lock()?.policy.when_empty = policy;
+        self.attributes.lock()?.policy.when_empty = policy;
         Ok(())
     }
 
     /// What to do when a chunk is finished and the data ring is full: as in `ChunkStreamConfig`.
     #[getter(when_full)]
     fn get_when_full(&self) -> PyResult<&'static str> {
-        Ok(name_of_full(self.lock()?.policy.when_full))
+        Ok(name_of_full(self.attributes.lock()?.policy.when_full))
     }
 
     #[setter(when_full)]
     fn set_when_full(&self, name: &Bound<'_, PyAny>) -> PyResult<()> {
         let policy = when_full(name)?;
-        self.lock()?.policy.when_full = policy;
+        self.attributes.lock()?.policy.when_full = policy;
         Ok(())
     }
 }
+
+attributes!(ChunkStreamGroupConfig {
+    /// How many consecutive chunks are open at a time (2). Members' windows must not be larger.
+    max_chunks, set_max_chunks: Int<usize> => usize,
+        |all| all.max_chunks,
+        |all, value| all.max_chunks = not_zero(value.0, "max_chunks")?;
+
+    /// Hands over a chunk that has been open for so many seconds though nothing newer arrives (None:
+    /// off). In a lossless group that can lose data, so there it is `max_age_in_lossless`.
+    max_age, set_max_age: Option<f64> => Option<f64>,
+        |all| all.max_age.map(|age| age.as_secs_f64()),
+        |all, seconds| all.max_age = age("max_age", seconds)?;
+
+    /// As `max_age`, for lossless groups: what arrives later for such a chunk is lost.
+    max_age_in_lossless, set_max_age_in_lossless: Option<f64> => Option<f64>,
+        |all| all.max_age_in_lossless.map(|age| age.as_secs_f64()),
+        |all, seconds| all.max_age_in_lossless = age("max_age_in_lossless", seconds)?;
+});

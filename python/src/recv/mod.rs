@@ -1,5 +1,6 @@
 //! `speadway.recv`.
 
+mod attributes;
 mod base;
 mod chunk;
 mod chunk_config;

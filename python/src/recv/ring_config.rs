@@ -1,13 +1,11 @@
 //! `recv.RingStreamConfig`.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
-use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
+use super::attributes::{Attributes, attributes};
+use super::config::not_zero;
 use crate::args::{Int, Truth, set_keywords};
-use crate::waiting::Late;
 
 /// Heaps in a stream's ring unless told otherwise, as in the reference.
 const DEFAULT_HEAPS: usize = 4;
@@ -16,7 +14,7 @@ const DEFAULT_HEAPS: usize = 4;
 /// until a stream is made with it (streams take a copy).
 #[pyclass(module = "speadway.recv", subclass, weakref, frozen)]
 pub(crate) struct RingStreamConfig {
-    settings: Late<Mutex<RingSettings>>,
+    attributes: Attributes<RingSettings>,
 }
 
 /// What a `RingStreamConfig` says.
@@ -36,18 +34,12 @@ impl Default for RingSettings {
 impl RingStreamConfig {
     /// The settings as they are now.
     pub(crate) fn settings(&self) -> PyResult<RingSettings> {
-        Ok(*self.lock()?)
+        Ok(*self.attributes.lock()?)
     }
 
     /// A configuration with these settings.
     pub(crate) fn with(settings: RingSettings) -> Self {
-        let late = Late::default();
-        late.init(Mutex::new(settings));
-        Self { settings: late }
-    }
-
-    fn lock(&self) -> PyResult<MutexGuard<'_, RingSettings>> {
-        Ok(self.settings.get()?.lock().unwrap_or_else(PoisonError::into_inner))
+        Self { attributes: Attributes::with(settings) }
     }
 }
 
@@ -56,12 +48,12 @@ impl RingStreamConfig {
     #[new]
     #[pyo3(signature = (*_args, **_kwargs))]
     fn new(_args: &Bound<'_, PyAny>, _kwargs: Option<&Bound<'_, PyAny>>) -> Self {
-        Self { settings: Late::default() }
+        Self { attributes: Attributes::default() }
     }
 
     #[pyo3(signature = (**kwargs))]
     fn __init__(slf: &Bound<'_, Self>, kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<()> {
-        slf.get().settings.init(Mutex::default());
+        slf.get().attributes.init(RingSettings::default());
         set_keywords(slf, kwargs)
     }
 
@@ -71,43 +63,21 @@ impl RingStreamConfig {
     fn default_heaps() -> usize {
         DEFAULT_HEAPS
     }
+}
 
+attributes!(RingStreamConfig {
     /// How many finished heaps the stream holds for `get` (4). When it is full, the stream waits.
-    #[getter]
-    fn heaps(&self) -> PyResult<usize> {
-        Ok(self.lock()?.heaps)
-    }
-
-    #[setter]
-    fn set_heaps(&self, value: Int<usize>) -> PyResult<()> {
-        if value.0 == 0 {
-            return Err(PyValueError::new_err("heaps must be at least 1"));
-        }
-        self.lock()?.heaps = value.0;
-        Ok(())
-    }
+    heaps, set_heaps: Int<usize> => usize,
+        |all| all.heaps,
+        |all, value| all.heaps = not_zero(value.0, "heaps")?;
 
     /// Whether incomplete heaps are dropped (True), or handed over as `IncompleteHeap`.
-    #[getter]
-    fn contiguous_only(&self) -> PyResult<bool> {
-        Ok(self.lock()?.contiguous_only)
-    }
-
-    #[setter]
-    fn set_contiguous_only(&self, value: Truth) -> PyResult<()> {
-        self.lock()?.contiguous_only = value.0;
-        Ok(())
-    }
+    contiguous_only, set_contiguous_only: Truth => bool,
+        |all| all.contiguous_only,
+        |all, value| all.contiguous_only = value.0;
 
     /// Whether incomplete heaps keep their payload and say which bytes of it arrived (False).
-    #[getter]
-    fn incomplete_keep_payload_ranges(&self) -> PyResult<bool> {
-        Ok(self.lock()?.keep_payload_ranges)
-    }
-
-    #[setter]
-    fn set_incomplete_keep_payload_ranges(&self, value: Truth) -> PyResult<()> {
-        self.lock()?.keep_payload_ranges = value.0;
-        Ok(())
-    }
-}
+    incomplete_keep_payload_ranges, set_incomplete_keep_payload_ranges: Truth => bool,
+        |all| all.keep_payload_ranges,
+        |all, value| all.keep_payload_ranges = value.0;
+});
