@@ -42,6 +42,10 @@ pub(super) trait Home: Send + Sync {
 impl Buffer {
     /// `len` zeros, aligned to 64 bytes.
     ///
+    /// From 4 MiB on they are in transparent huge pages, if the host lets programs ask for them
+    /// (`/sys/kernel/mm/transparent_hugepage/enabled`); for reserved ones, or none, there is
+    /// [`mapped`](Self::mapped).
+    ///
     /// # Errors
     ///
     /// [`MemoryError::TooLarge`] if no block can be that long, [`MemoryError::OutOfMemory`] if there

@@ -10,7 +10,7 @@ use crate::memory::{
 };
 
 /// Lengths around pages, cache lines and nothing at all.
-const LENGTHS: [usize; 9] = [0, 1, 63, 64, 65, 4095, 4096, 4097, (2 << 20) + 1];
+const LENGTHS: [usize; 10] = [0, 1, 63, 64, 65, 4095, 4096, 4097, (2 << 20) + 1, (4 << 20) + 1];
 
 fn aligned(buffer: &Buffer, to: usize) -> bool {
     buffer.as_ptr().align_offset(to) == 0
