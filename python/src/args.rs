@@ -149,14 +149,3 @@ impl<T> Maybe<T> {
         }
     }
 }
-
-/// An argument with a default, which `None` does not stand for.
-pub(crate) struct Given<T>(pub(crate) Option<T>);
-
-impl<'a, 'py, T: FromPyObject<'a, 'py>> FromPyObject<'a, 'py> for Given<T> {
-    type Error = T::Error;
-
-    fn extract(object: Borrowed<'a, 'py, PyAny>) -> Result<Self, T::Error> {
-        object.extract().map(|value| Self(Some(value)))
-    }
-}

@@ -18,7 +18,7 @@ use super::heap;
 use super::outlet::Outlet;
 use super::ring_config::{RingSettings, RingStreamConfig};
 use super::stats::StatSource;
-use crate::args::Given;
+use crate::args::Maybe;
 use crate::errors::{Empty, OrRaise, Stopped};
 use crate::patience::Patience;
 use crate::thread_pool::ThreadPool;
@@ -102,16 +102,16 @@ impl Stream {
         PyClassInitializer::from(StreamBase::default()).add_subclass(Self { ring: Late::default() })
     }
 
-    #[pyo3(signature = (thread_pool, config = Given(None), ring_config = Given(None)))]
+    #[pyo3(signature = (thread_pool, config = Maybe::LeftOut, ring_config = Maybe::LeftOut))]
     fn __init__(
         slf: &Bound<'_, Self>,
         thread_pool: &Bound<'_, ThreadPool>,
-        config: Given<Bound<'_, StreamConfig>>,
-        ring_config: Given<Bound<'_, RingStreamConfig>>,
+        config: Maybe<Bound<'_, StreamConfig>>,
+        ring_config: Maybe<Bound<'_, RingStreamConfig>>,
     ) -> PyResult<()> {
         let base = slf.as_super().get();
-        let settings = StreamConfig::given(slf.py(), config.0.as_ref())?;
-        let ring_config = ring_config.0.map(|config| config.get().settings()).transpose()?;
+        let settings = StreamConfig::given(slf.py(), config.given().as_ref())?;
+        let ring_config = ring_config.given().map(|config| config.get().settings()).transpose()?;
         let ring_settings = ring_config.unwrap_or_default();
         let ring = Ring::new(ring_settings.heaps).or_raise()?;
         let RingSettings { contiguous_only, keep_payload_ranges, .. } = ring_settings;
