@@ -6,10 +6,11 @@
 
 Each PYTHON is an interpreter with a build of spead2, numba and scipy; the better build counts, row
 by row. All receivers take turns in each round. A row says the medians of our way, of the peers and
-of the floor (a plain copy, or a minimal loop that receives, copies and counts), then our ratio to
-the better peer and to the floor, with the least and the largest of the rounds' own ratios.
+of the floors (a minimal loop that receives, copies and counts, or decodes, copies and counts; a plain
+copy), then our ratio to the better peer and to each floor, with the least and the largest of the
+rounds' own ratios.
 
-  memory   packets in memory to chunks: ns a packet
+  memory   packets in memory to chunks: ns a packet, of the processor unless --clock wall
   udp      UDP over loopback at the highest rate that all hold: receiver CPU s/GB
   single   the same from a sender that sends packets one by one
   pool     udp with 256 chunks, a gigabyte
@@ -95,7 +96,8 @@ class Bench:
     # Memory
 
     def memory(self):
-        receivers = ["memory", "copy", *self.peers]
+        receivers = ["memory", "least", "copy", *self.peers]
+        clock = {"cpu": "cpu_ns", "wall": "packet_ns"}[self.options.clock]
         with tempfile.TemporaryDirectory() as directory:
             files = {}
             for case in MEMORY:
@@ -105,12 +107,13 @@ class Bench:
 
             def run(receiver, case):
                 packets = {"packets": files[str(case)]} if receiver in self.peers else {}
-                command = self.command(receiver, "memory", {**case, **packets})
-                answer = self.finish(self.start(command))
-                return answer and answer["packet_ns"]
+                case = {**case, **packets, "passes": self.options.passes}
+                answer = self.finish(self.start(self.command(receiver, "memory", case)))
+                return answer and answer[clock]
 
             results = self.rounds([(case, receivers) for case in MEMORY], run)
-        self.table("memory to chunk, ns a packet", "copy", "memory", MEMORY, results)
+        title = f"memory to chunk, {self.options.clock} ns a packet"
+        self.table(title, ["least", "copy"], "memory", MEMORY, results)
 
     # UDP
 
@@ -154,7 +157,7 @@ class Bench:
     def compare(self, title, loads):
         receivers = ["udp", "minimal", *self.peers]
         results = self.rounds([(load, receivers) for load in loads], self.send)
-        self.table(title, "minimal", "udp", loads, results)
+        self.table(title, ["minimal"], "udp", loads, results)
 
     def top(self):
         """The highest of the rates that most rounds hold."""
@@ -174,18 +177,19 @@ class Bench:
             cells = [str(rows.get((payload, name), 0)) for name in names]
             print(f"| {payload} | " + " | ".join(cells) + " |")
 
-    def table(self, title, floor, ours, cases, results):
-        names = [ours, *self.peers, floor]
+    def table(self, title, floors, ours, cases, results):
+        names = [ours, *self.peers, *floors]
+        others = ["best peer", *floors]
         print(f"\n### {title}\n")
-        print("| load | " + " | ".join(names) + " | ours / best peer | ours / floor |")
-        print("|" + "---|" * (len(names) + 3))
+        print("| load | " + " | ".join(names + [f"ours / {other}" for other in others]) + " |")
+        print("|" + "---|" * (1 + len(names) + len(others)))
         for case in cases:
             runs = {name: results[str(case), name] for name in names}
             medians = {name: median(values) for name, values in runs.items()}
             cells = [show(medians[name], runs[name]) for name in names]
             held = [name for name in self.peers if medians[name] is not None]
             best = min(held, key=lambda name: medians[name], default=None)
-            cells += [ratio(runs, medians, ours, best), ratio(runs, medians, ours, floor)]
+            cells += [ratio(runs, medians, ours, other) for other in [best, *floors]]
             print(f"| {' '.join(words(case))} | " + " | ".join(cells) + " |", flush=True)
 
 
@@ -216,6 +220,11 @@ def main():
     parser.add_argument("--peer", action="append", default=[], metavar="NAME=PYTHON")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=2.0, help="of sending, a run")
+    parser.add_argument("--passes", type=int, default=3, help="over packets in memory, a run")
+    parser.add_argument(
+        "--clock", choices=["cpu", "wall"], default="cpu",
+        help="for packets in memory: CPU time, which others on the machine disturb less, or the clock's",
+    )
     parser.add_argument("--sender-core", type=int, default=0)
     parser.add_argument("--receiver-core", type=int, default=1)
     parser.add_argument("--port", type=int, default=17148, help="for the peer to receive at")

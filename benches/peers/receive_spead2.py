@@ -110,22 +110,23 @@ def memory(options):
     packets = np.fromfile(options["packets"], np.uint8)
     place, _alive = make_place(options["heap"], options["chunk"] // options["heap"])
     pool, chunks = thread_pool(options), make_chunks(options)
-    times = []
+    times, used = [], []
     for number in range(options["passes"] + 1):
         stream, data = make_stream(options, place, pool, chunks)
-        start = time.perf_counter()
+        start, start_cpu = time.perf_counter(), cpu()
         stream.add_buffer_reader(packets)
         heaps = consume(stream, data)
-        took = time.perf_counter() - start
+        took, took_cpu = time.perf_counter() - start, cpu() - start_cpu
         stream.stop()
         chunks = make_chunks(options)
         if number > 0:
             times.append(took)
-    seconds = sorted(times)[len(times) // 2]
+            used.append(took_cpu)
+    seconds, used = sorted(times)[len(times) // 2], sorted(used)[len(used) // 2]
     count = heaps * -(-options["heap"] // options["payload"])
     print(json.dumps({
         "heaps": heaps, "packets": count, "bytes": heaps * options["heap"], "seconds": seconds,
-        "packet_ns": seconds * 1e9 / count,
+        "packet_ns": seconds * 1e9 / count, "cpu_ns": used * 1e9 / count,
     }))
 
 

@@ -5,6 +5,7 @@
 //! * `memory`: packets in memory, by a stream, into chunks;
 //! * `packets`: writes those packets to standard output, for the peer;
 //! * `copy`: the same payloads by `memcpy` into the same places, which is the floor;
+//! * `least`: the least that placing those packets takes: decode, copy, count;
 //! * `udp`: packets from a UDP socket, by a stream, into chunks;
 //! * `minimal`: the least that receiving UDP takes: `recvmmsg`, copy, count;
 //! * `send`: sends to the two above.
@@ -35,9 +36,13 @@ fn main() -> Result<()> {
         "memory" => memory::stream(&options),
         "packets" => memory::print_packets(&options),
         "copy" => memory::copy(&options),
+        "least" => memory::minimal(&options),
         "udp" => udp::stream(&options),
         "minimal" => minimal::receive(&options),
         "send" => send::send(&options),
-        _ => Err("usage: bench_receive memory|packets|copy|udp|minimal|send NAME=VALUE ...".into()),
+        _ => {
+            Err("usage: bench_receive memory|packets|copy|least|udp|minimal|send NAME=VALUE ..."
+                .into())
+        }
     }
 }

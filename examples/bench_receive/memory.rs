@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use speadway::chunk::{Chunk, ChunkPool, Layout, RingPolicy};
-use speadway::memory::Buffer;
+use speadway::memory::{Buffer, HugePages, MapOptions};
 use speadway::recv::readers::MemoryReader;
 use speadway::recv::{Stream, Worker, WorkerBuilder};
 use speadway::ring::Ring;
@@ -13,20 +13,40 @@ use speadway::ring::Ring;
 use crate::Result;
 use crate::load::{self, HEADER, NUMBER};
 use crate::options::Options;
+use crate::system::cpu_seconds;
 
 /// A pool of chunks whose pages are there.
 pub(crate) fn pool(options: &Options, heaps: usize) -> Result<ChunkPool> {
     let pool = ChunkPool::new(options.chunks)?;
     for _ in 0..options.chunks {
-        pool.add(Chunk::new(touched(options.chunk)?, touched(heaps)?, Buffer::default()))?;
+        let data = mapped(options, options.chunk)?;
+        pool.add(Chunk::new(data, Buffer::zeroed(heaps)?, Buffer::default()))?;
     }
     Ok(pool)
 }
 
-fn touched(len: usize) -> Result<Buffer> {
-    let mut buffer = Buffer::zeroed(len)?;
-    buffer.touch_pages();
-    Ok(buffer)
+/// Memory whose pages are there, huge ones if possible: the peer's arrays have them too.
+fn mapped(options: &Options, len: usize) -> Result<Buffer> {
+    let huge_pages = if options.huge { HugePages::Prefer } else { HugePages::No };
+    Ok(Buffer::mapped(len, MapOptions { huge_pages, populate: true })?)
+}
+
+/// The packets, for a reader per pass.
+#[derive(Clone)]
+struct Packets(Arc<Buffer>);
+
+impl AsRef<[u8]> for Packets {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// Heaps one after the other, of `options.bytes` together, and how many they are.
+fn packets(options: &Options) -> Result<(Packets, u64)> {
+    let (bytes, heaps) = load::in_memory(options)?;
+    let mut packets = mapped(options, bytes.len())?;
+    packets.copy_from_slice(&bytes);
+    Ok((Packets(Arc::new(packets)), heaps))
 }
 
 pub(crate) fn layout(options: &Options) -> Result<Layout> {
@@ -49,8 +69,7 @@ pub(crate) fn consume(ring: &Ring<Chunk>) -> u64 {
 
 /// Times passes of a stream over packets in memory.
 pub(crate) fn stream(options: &Options) -> Result<()> {
-    let (packets, heaps) = load::in_memory(options)?;
-    let packets = Arc::<[u8]>::from(packets);
+    let (packets, heaps) = packets(options)?;
     let layout = layout(options)?;
     let pool = pool(options, layout.heaps())?;
     let worker = worker(options).start()?;
@@ -59,7 +78,7 @@ pub(crate) fn stream(options: &Options) -> Result<()> {
         let stream = Stream::chunks(layout.clone())
             .window(options.window)
             .ring(&pool, &ring, RingPolicy::default())
-            .reader(MemoryReader::new(Arc::clone(&packets)))
+            .reader(MemoryReader::new(packets.clone()))
             .start(&worker)?;
         let received = consume(&ring);
         stream.wait();
@@ -75,46 +94,118 @@ pub(crate) fn print_packets(options: &Options) -> Result<()> {
 
 /// Times passes of `memcpy` over the same payloads to the same places.
 pub(crate) fn copy(options: &Options) -> Result<()> {
-    let (packets, heaps) = load::in_memory(options)?;
-    let layout = layout(options)?;
-    let pool = pool(options, layout.heaps())?;
-    let mut chunks: Vec<Chunk> = std::iter::from_fn(|| pool.try_take()).collect();
+    let (packets, heaps) = packets(options)?;
+    let mut chunks = Chunks::new(options)?;
     time(options, heaps, || {
-        let (mut chunk, mut at, mut rest) = (0, 0, &packets[..]);
+        let (mut rest, mut at) = (packets.as_ref(), 0);
         while !rest.is_empty() {
-            let in_heap = options.heap - at % options.heap;
-            let payload = options.payload.min(in_heap);
+            let payload = options.payload.min(options.heap - at % options.heap);
             let (packet, behind) = rest.split_at(HEADER + payload);
-            chunks[chunk].data_mut()[at..at + payload].copy_from_slice(&packet[HEADER..]);
+            at = chunks.store(at, &packet[HEADER..]);
             rest = behind;
-            at += payload;
-            if at == options.chunk {
-                (chunk, at) = ((chunk + 1) % chunks.len(), 0);
-            }
         }
-        std::hint::black_box(&mut chunks);
         Ok(())
     })
 }
 
-/// Prints what each pass took.
+/// Times passes of the least that receiving them takes: it finds where each packet ends and where
+/// its heap's payload goes by what it says at fixed places, copies, and counts whole heaps. It trusts whatever
+/// comes.
+pub(crate) fn minimal(options: &Options) -> Result<()> {
+    let (packets, heaps) = packets(options)?;
+    let mut chunks = Chunks::new(options)?;
+    time(options, heaps, || {
+        let (mut rest, mut bytes, mut whole) = (packets.as_ref(), 0, 0);
+        while !rest.is_empty() {
+            let packet = Minimal::decode(rest)?;
+            let at = packet.number * options.heap as u64 + packet.offset;
+            chunks.store((at % chunks.bytes()) as usize, packet.payload);
+            bytes += packet.payload.len();
+            if bytes == options.heap {
+                (bytes, whole) = (0, whole + 1);
+            }
+            rest = packet.behind;
+        }
+        if whole == heaps { Ok(()) } else { Err(format!("{whole} of {heaps}").into()) }
+    })
+}
+
+/// What the minimal loop wants to know of a packet.
+struct Minimal<'a> {
+    number: u64,
+    offset: u64,
+    payload: &'a [u8],
+    behind: &'a [u8],
+}
+
+impl<'a> Minimal<'a> {
+    #[inline]
+    fn decode(bytes: &'a [u8]) -> Result<Self> {
+        let Some((header, rest)) = bytes.split_first_chunk::<HEADER>() else {
+            return Err("no packet".into());
+        };
+        let (words, _) = header.as_chunks();
+        let value = |word: usize| u64::from_be_bytes(words[word]) & 0xffff_ffff_ffff;
+        let (payload, behind) = rest.split_at(value(4) as usize);
+        Ok(Self { number: value(5), offset: value(3), payload, behind })
+    }
+}
+
+/// Chunks to copy to, without a stream.
+struct Chunks {
+    chunks: Vec<Chunk>,
+    size: usize,
+}
+
+impl Chunks {
+    fn new(options: &Options) -> Result<Self> {
+        let pool = pool(options, layout(options)?.heaps())?;
+        let chunks = std::iter::from_fn(|| pool.try_take()).collect();
+        Ok(Self { chunks, size: options.chunk })
+    }
+
+    /// Bytes of all chunks.
+    fn bytes(&self) -> u64 {
+        (self.chunks.len() * self.size) as u64
+    }
+
+    /// Copies a payload to a place of the chunks together. Where the next goes.
+    #[inline]
+    fn store(&mut self, at: usize, payload: &[u8]) -> usize {
+        let (chunk, start) = (at / self.size, at % self.size);
+        let data = &mut self.chunks[chunk].data_mut()[start..start + payload.len()];
+        data.copy_from_slice(payload);
+        std::hint::black_box(data);
+        let end = at + payload.len();
+        if end == self.chunks.len() * self.size { 0 } else { end }
+    }
+}
+
+/// Prints what each pass took, by the clock and of the processor.
 fn time(options: &Options, heaps: u64, mut pass: impl FnMut() -> Result<()>) -> Result<()> {
-    let mut seconds = Vec::new();
+    let (mut seconds, mut cpu) = (Vec::new(), Vec::new());
     for number in 0..=options.passes {
-        let start = Instant::now();
+        let (start, used) = (Instant::now(), cpu_seconds());
         pass()?;
         if number > 0 || options.passes == 0 {
             seconds.push(start.elapsed().as_secs_f64());
+            cpu.push(cpu_seconds() - used);
         }
     }
-    seconds.sort_by(f64::total_cmp);
     let packets = heaps * options.heap.div_ceil(options.payload) as u64;
     let bytes = heaps * options.heap as u64;
-    let seconds = seconds[seconds.len() / 2];
+    let (seconds, cpu) = (median(seconds), median(cpu));
+    let nanos = 1e9 / packets as f64;
     println!(
         "{{\"heaps\": {heaps}, \"packets\": {packets}, \"bytes\": {bytes}, \"seconds\": {seconds:.6}, \
-         \"packet_ns\": {:.2}}}",
-        seconds * 1e9 / packets as f64
+         \"packet_ns\": {:.2}, \"cpu_ns\": {:.2}}}",
+        seconds * nanos,
+        cpu * nanos
     );
     Ok(())
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
 }

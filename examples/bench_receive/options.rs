@@ -19,6 +19,8 @@ pub(crate) struct Options {
     pub(crate) bytes: usize,
     /// Passes over the packets in memory, after one that warms up.
     pub(crate) passes: usize,
+    /// Whether packets in memory and chunks are to be in huge pages.
+    pub(crate) huge: bool,
     /// The core to stay on.
     pub(crate) core: Option<usize>,
     /// The socket buffer to ask for.
@@ -47,6 +49,7 @@ impl Default for Options {
             window: 4,
             bytes: 256 << 20,
             passes: 3,
+            huge: true,
             core: None,
             buffer: 4 << 20,
             batch: 0,
@@ -74,6 +77,7 @@ impl Options {
                 "window" => options.window = value.parse()?,
                 "bytes" => options.bytes = value.parse()?,
                 "passes" => options.passes = value.parse()?,
+                "huge" => options.huge = value == "1",
                 "core" => options.core = Some(value.parse()?),
                 "buffer" => options.buffer = value.parse()?,
                 "batch" => options.batch = value.parse()?,

@@ -9,6 +9,7 @@ use std::ptr::{NonNull, copy_nonoverlapping};
 use std::sync::atomic::{AtomicU8, AtomicU16, Ordering};
 
 use super::Chunk;
+use crate::memory::copy;
 
 /// The addresses of an open chunk, valid while the chunk is in the window that handed the view out.
 ///
@@ -80,7 +81,7 @@ impl ChunkView {
         // `bytes` is a packet in a receive buffer, which is never chunk memory. No other thread
         // writes these bytes: a lone stream has no other writer, and a group member writes a unit
         // only after it claimed it, or its user promised disjointness.
-        unsafe { copy_nonoverlapping(bytes.as_ptr(), target.as_ptr(), bytes.len()) };
+        unsafe { copy(bytes, target.as_ptr()) };
         true
     }
 

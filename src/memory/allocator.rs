@@ -34,7 +34,7 @@ pub trait Allocator: Send + Sync {
     fn allocate(&self, len: usize) -> Result<Buffer, MemoryError>;
 }
 
-/// Buffers of the global allocator, zeroed, with every page touched. The default.
+/// Buffers as [`Buffer::zeroed`] makes them, with every page touched. The default.
 ///
 /// Touching the pages has the kernel find them when the buffer is made, not when the packets come.
 #[derive(Clone, Copy, Debug, Default)]

@@ -8,6 +8,7 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 
 use super::MemoryError;
+use super::copy::copy;
 use super::mapping::{MapOptions, Mapping};
 use super::storage::Storage;
 
@@ -40,6 +41,10 @@ pub(super) trait Home: Send + Sync {
 
 impl Buffer {
     /// `len` zeros, aligned to 64 bytes.
+    ///
+    /// From 4 MiB on they are in transparent huge pages, if the host lets programs ask for them
+    /// (`/sys/kernel/mm/transparent_hugepage/enabled`); for reserved ones, or none, there is
+    /// [`mapped`](Self::mapped).
     ///
     /// # Errors
     ///
@@ -121,6 +126,16 @@ impl Buffer {
         // SAFETY: `ptr` is valid for `capacity` initialised bytes for as long as the buffer, which
         // is the owner here and out of everybody else's reach, is not dropped.
         unsafe { Storage::owned_by(ptr, capacity, Box::new(self)) }
+    }
+
+    /// Copies `bytes` to `offset`, if they fit.
+    #[inline]
+    pub(crate) fn put(&mut self, offset: usize, bytes: &[u8]) -> bool {
+        let place = self.get_mut(offset..).and_then(|rest| rest.get_mut(..bytes.len()));
+        let Some(place) = place else { return false };
+        // SAFETY: the place is as long as the bytes, and borrowed exclusively.
+        unsafe { copy(bytes, place.as_mut_ptr()) };
+        true
     }
 
     /// Makes the kernel back every page now, rather than when the first packet lands on it.

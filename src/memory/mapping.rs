@@ -82,6 +82,11 @@ impl Mapping {
         }
     }
 
+    /// Maps at least `len` zeroed bytes, in transparent huge pages if the kernel likes.
+    pub(super) fn transparent(len: usize) -> Result<Self, MemoryError> {
+        Self::ordinary(len, true, false)
+    }
+
     pub(super) fn start(&self) -> NonNull<u8> {
         self.start
     }

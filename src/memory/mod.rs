@@ -9,7 +9,7 @@
 //!
 //! | allocator | memory | use it for |
 //! |---|---|---|
-//! | [`HeapAllocator`] | global allocator, 64-byte aligned, pages touched | the default |
+//! | [`HeapAllocator`] | global allocator, or from 4 MiB on huge pages if possible; pages touched | the default |
 //! | [`MmapAllocator`] | `mmap`, optionally huge pages and pre-faulted | chunks of many MiB |
 //! | [`MemoryPool`] | reuses what another allocator made | heaps of a known size |
 //!
@@ -29,6 +29,7 @@
 
 mod allocator;
 mod buffer;
+mod copy;
 mod error;
 mod mapping;
 mod pool;
@@ -36,6 +37,7 @@ mod storage;
 
 pub use allocator::{Allocator, HeapAllocator, MmapAllocator};
 pub use buffer::Buffer;
+pub(crate) use copy::copy;
 pub use error::MemoryError;
 pub use mapping::{HugePages, MapOptions};
 pub use pool::{MemoryPool, PoolStats};

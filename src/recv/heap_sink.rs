@@ -206,8 +206,8 @@ impl Sink for HeapSink {
             return Err(reason);
         }
         if let Some(buffer) = &mut slot.heap.payload {
-            // Below the buffer's length, which is a usize.
-            buffer[start as usize..end as usize].copy_from_slice(payload);
+            // Below the buffer's length, which is a usize: it is always put.
+            buffer.put(start as usize, payload);
         }
         Ok(())
     }
@@ -219,10 +219,7 @@ impl Sink for HeapSink {
         heap: &'a mut Assembling,
     ) -> Option<impl FnMut(usize, &[u8]) -> bool + use<'a>> {
         let buffer = heap.payload.as_mut().filter(|_| !heap.failed)?;
-        Some(move |at, payload: &[u8]| {
-            let place = buffer.get_mut(at..).and_then(|rest| rest.get_mut(..payload.len()));
-            place.map(|place| place.copy_from_slice(payload)).is_some()
-        })
+        Some(move |at, payload: &[u8]| buffer.put(at, payload))
     }
 
     fn close(&mut self, slot: &mut Slot<Assembling>, why: Close) -> HeapOutcome {
@@ -256,6 +253,10 @@ impl Sink for HeapSink {
     }
 
     fn flush(&mut self, _cx: &Cx<'_>) {}
+
+    fn announce(&mut self) {
+        self.ready.announce();
+    }
 
     fn end(&mut self, _cx: &Cx<'_>) {
         if !std::mem::replace(&mut self.told, true) {

@@ -10,7 +10,7 @@ use crate::memory::{
 };
 
 /// Lengths around pages, cache lines and nothing at all.
-const LENGTHS: [usize; 9] = [0, 1, 63, 64, 65, 4095, 4096, 4097, (2 << 20) + 1];
+const LENGTHS: [usize; 10] = [0, 1, 63, 64, 65, 4095, 4096, 4097, (2 << 20) + 1, (4 << 20) + 1];
 
 fn aligned(buffer: &Buffer, to: usize) -> bool {
     buffer.as_ptr().align_offset(to) == 0
@@ -28,6 +28,14 @@ fn exercise(buffer: &mut Buffer) {
 fn buffers_travel_between_threads() {
     fn check<T: Send + Sync + 'static>() {}
     check::<Buffer>();
+}
+
+#[test]
+fn what_does_not_fit_is_not_put() {
+    let mut buffer = Buffer::zeroed(8).unwrap();
+    assert!(buffer.put(5, &[1, 2, 3]) && buffer.put(8, &[]));
+    assert!(!buffer.put(6, &[9; 3]) && !buffer.put(9, &[]) && !buffer.put(usize::MAX, &[9]));
+    assert_eq!(buffer[..], [0, 0, 0, 0, 0, 1, 2, 3]);
 }
 
 #[test]
