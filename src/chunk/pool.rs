@@ -7,7 +7,7 @@ use std::task::{Poll, Waker};
 
 use super::Chunk;
 use super::data::Body;
-use crate::memory::MemoryError;
+use crate::memory::{Allocator, Buffer, MemoryError};
 use crate::ring::{CapacityError, Ring, TryPushError, Waiter};
 
 /// A fixed set of chunks that circulate: taken by a stream or group, filled, handed to the
@@ -102,6 +102,42 @@ impl ChunkPool {
         let pool = Self::new(chunks)?;
         for _ in 0..chunks {
             pool.add(Chunk::zeroed(data, heaps, 0).map_err(PoolError::Memory)?)?;
+        }
+        Ok(pool)
+    }
+
+    /// As [`zeroed`](Self::zeroed), with the chunks' data from `allocator`: in huge pages, and
+    /// touched beforehand.
+    ///
+    /// The kernel takes a page from the memory of the processor that touches it first. For chunks
+    /// that are local to a stream's NUMA node, call this on a thread that is pinned there, with an
+    /// allocator that touches its pages, as those of this crate can.
+    ///
+    /// ```
+    /// use speadway::chunk::ChunkPool;
+    /// use speadway::memory::{HugePages, MapOptions, MmapAllocator};
+    ///
+    /// let huge = MapOptions { huge_pages: HugePages::Prefer, populate: true };
+    /// let pool = ChunkPool::allocated(8, 4 << 20, 64, &MmapAllocator::new(huge))?;
+    /// assert_eq!(pool.stats().free, 8);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If `chunks` is 0, or the memory is not to be had.
+    pub fn allocated(
+        chunks: usize,
+        data: usize,
+        heaps: usize,
+        allocator: &(impl Allocator + ?Sized),
+    ) -> Result<Self, PoolError> {
+        let pool = Self::new(chunks)?;
+        for _ in 0..chunks {
+            let data = allocator.allocate(data).map_err(PoolError::Memory)?;
+            let [present, extra] = [heaps, 0].map(Buffer::zeroed);
+            let (present, extra) =
+                (present.map_err(PoolError::Memory)?, extra.map_err(PoolError::Memory)?);
+            pool.add(Chunk::new(data, present, extra))?;
         }
         Ok(pool)
     }

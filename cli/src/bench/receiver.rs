@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use rustix::net::RecvFlags;
 use speadway::chunk::{Chunk, ChunkPool, Chunks, Layout, RingPolicy, Tally};
 use speadway::heap::HeapOutcome;
-use speadway::memory::{Allocator, Buffer, HeapAllocator, HugePages, MapOptions, MmapAllocator};
+use speadway::memory::{Allocator, HeapAllocator, HugePages, MapOptions, MmapAllocator};
 use speadway::net::{ReceiverConfig, UdpConfig, UdpSocket, bind_udp};
 use speadway::recv::readers::UdpReader;
 use speadway::recv::{End, Stream, StreamConfig, StreamStats, WaitStrategy, Worker};
@@ -276,13 +276,7 @@ fn pool(receiving: &Receiving) -> Result<ChunkPool> {
     } else {
         Box::new(HeapAllocator)
     };
-    let advice = "there is no memory for the chunks; use smaller --chunk or fewer --chunks";
-    let pool = ChunkPool::new(receiving.chunks).map_err(|error| anyhow!("{error}"))?;
-    for _ in 0..receiving.chunks {
-        let data = allocator.allocate(layout.chunk_size()).context(advice)?;
-        let present = Buffer::zeroed(layout.flags()).context(advice)?;
-        let chunk = Chunk::new(data, present, Buffer::zeroed(0).context(advice)?);
-        pool.add(chunk).map_err(|error| anyhow!("{error}"))?;
-    }
-    Ok(pool)
+    let (chunks, size, flags) = (receiving.chunks, layout.chunk_size(), layout.flags());
+    ChunkPool::allocated(chunks, size, flags, &*allocator)
+        .map_err(|error| anyhow!("{error}; use smaller --chunk or fewer --chunks"))
 }
