@@ -4,7 +4,8 @@
   make python && .venv/bin/python benches/peers/python_chunks.py [--rounds 5] [--peer PYTHON]...
 
 Both take the same packets from memory, in a process of their own for each run and in turns; printed
-are medians, and ratios to the strongest of the peers. `--peer` names interpreters that have other
+are medians, and ratios to the strongest of the peers. Times are only worth something on a machine that
+does nothing else: the consumer and each stream want a core. `--peer` names interpreters that have other
 builds of spead2. spead2 places heaps by a function of numba's; speadway by a layout and by the same
 function. For groups of two streams each has its own thread, and the group is lossless.
 """
@@ -158,7 +159,8 @@ def main():
     }
     for number, python in enumerate(options.peer or [sys.executable]):
         sides[f"spead2.{number}"] = (python, "spead2", "numba")
-    print("heaps payload streams | " + " ".join(f"{name:>9}" for name in sides) + " | ratio layout numba")
+    names = " ".join(f"{name:>9}" for name in sides)
+    print(f"heaps payload streams | {names} | ratio layout numba")
     for load in LOADS:
         rates = {name: [] for name in sides}
         for _ in range(options.rounds):

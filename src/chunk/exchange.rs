@@ -4,7 +4,7 @@ use std::task::{Poll, Waker};
 use std::time::Instant;
 
 use super::{Chunk, ChunkPool};
-use crate::ring::{PollPush, Producer, Ring, Waiter};
+use crate::ring::{BurstPush, PollPush, Producer, Ring, Waiter};
 
 /// An answer to "give me memory for a chunk".
 #[derive(Debug)]
@@ -42,6 +42,10 @@ pub trait Ready<T = Chunk>: Send {
     /// # Errors
     /// The item, if it cannot be taken now.
     fn ready(&mut self, item: T, waker: &Waker) -> Result<(), T>;
+
+    /// A batch is over, or the stream has to wait: what was taken since the last time should be
+    /// passed on now. For those that do it for several at once.
+    fn announce(&mut self) {}
 
     /// Nothing will follow.
     fn end(&mut self) {}
@@ -122,21 +126,15 @@ pub struct RingAllocate {
 #[derive(Debug)]
 pub struct RingReady<T = Chunk> {
     producer: Option<Producer<T>>,
-    data: Ring<T>,
+    data: BurstPush<T>,
     when_full: WhenFull,
-    waiter: Waiter,
 }
 
 impl<T> RingReady<T> {
     /// Registers a producer of `data`.
     #[must_use]
     pub fn new(data: &Ring<T>, when_full: WhenFull) -> Self {
-        Self {
-            producer: Some(data.producer()),
-            data: data.clone(),
-            when_full,
-            waiter: Waiter::default(),
-        }
+        Self { producer: Some(data.producer()), data: BurstPush::new(data), when_full }
     }
 }
 
@@ -174,23 +172,28 @@ impl<T: Send> Ready<T> for RingReady<T> {
     fn ready(&mut self, item: T, waker: &Waker) -> Result<(), T> {
         // A ring that somebody closed takes nothing more: dropping a chunk returns it to its pool.
         match self.when_full {
-            WhenFull::Wait => match self.data.poll_push(item, &mut self.waiter, waker) {
+            WhenFull::Wait => match self.data.poll_push(item, waker) {
                 PollPush::Pending(item) => Err(item),
                 PollPush::Done | PollPush::Closed(_) => Ok(()),
             },
             WhenFull::DropNewest => {
-                drop(self.data.try_push(item));
+                drop(self.data.ring().try_push(item));
                 Ok(())
             }
             WhenFull::RecycleOldest => {
-                drop(self.data.force_push(item));
+                drop(self.data.ring().force_push(item));
                 Ok(())
             }
         }
     }
 
+    fn announce(&mut self) {
+        self.data.announce();
+    }
+
     fn end(&mut self) {
-        self.waiter.clear();
+        self.data.announce();
+        self.data.clear();
         self.producer = None;
     }
 }

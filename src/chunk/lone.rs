@@ -92,6 +92,10 @@ impl Supply for Lone {
         !self.outbox.is_empty()
     }
 
+    fn announce(&mut self) {
+        self.ready.announce();
+    }
+
     fn end(&mut self, _cx: &Cx<'_>) {
         if !std::mem::replace(&mut self.told, true) {
             self.ready.end();

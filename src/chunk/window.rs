@@ -40,6 +40,9 @@ pub(crate) trait Supply: Send {
     /// Whether `drain` has something to do.
     fn has_backlog(&self) -> bool;
 
+    /// A batch is over, or the stream has to wait.
+    fn announce(&mut self);
+
     /// The stream ends: after this nothing is opened. The window has been flushed.
     fn end(&mut self, cx: &Cx<'_>);
 

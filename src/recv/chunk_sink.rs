@@ -352,6 +352,10 @@ impl<S: Supply> Sink for ChunkSink<S> {
         self.window.supply().abandon(cx);
     }
 
+    fn announce(&mut self) {
+        self.window.supply().announce();
+    }
+
     fn end_batch(&mut self) {
         self.place.end_batch();
     }

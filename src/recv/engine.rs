@@ -73,6 +73,9 @@ pub(crate) trait Sink: Send {
     /// The user stopped the stream: what was not delivered is dropped, and nothing will follow.
     fn abandon(&mut self, cx: &Cx<'_>);
 
+    /// Some packets have been offered, and the stream may wait for the next, or for room.
+    fn announce(&mut self);
+
     /// A batch of packets has been offered.
     fn end_batch(&mut self) {}
 

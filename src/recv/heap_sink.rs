@@ -254,6 +254,10 @@ impl Sink for HeapSink {
 
     fn flush(&mut self, _cx: &Cx<'_>) {}
 
+    fn announce(&mut self) {
+        self.ready.announce();
+    }
+
     fn end(&mut self, _cx: &Cx<'_>) {
         if !std::mem::replace(&mut self.told, true) {
             self.ready.end();

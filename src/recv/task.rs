@@ -394,6 +394,7 @@ impl<S: Sink> StreamTask<S> {
         let mut inlet = Inlet::new(&mut **engine, ecx, watch);
         let state = source.reader.read(&mut inlet);
         source.batch += inlet.packets();
+        engine.sink().announce();
         if !matches!(state, ReadState::Partial | ReadState::Parked(_)) {
             let packets = std::mem::take(&mut source.batch);
             engine.counters().batches.add(1);
@@ -569,6 +570,7 @@ impl<S: Sink> Task for StreamTask<S> {
         }
         self.stuck = false;
         let polled = self.work(&mut engine, cx);
+        engine.sink().announce();
         if !self.stuck {
             self.unpark(&mut engine, cx.now);
         }

@@ -46,6 +46,24 @@ impl Event {
         any
     }
 
+    /// Wake up to `count` waiters, those that have waited longest.
+    ///
+    /// They are taken from the list before any is called: who is woken first, has taken all there was
+    /// and waits again would otherwise be called once more, for nothing.
+    pub(super) fn notify(&self, count: usize) {
+        if count == 0 || !self.anyone_waiting() {
+            return;
+        }
+        let mut left = count;
+        while left > 0 {
+            let mut wakers = [const { None }; WAITERS];
+            let pass = left.min(WAITERS);
+            self.with_list(|list| wakers[..pass].fill_with(|| list.notify_next()));
+            left = if wakers[pass - 1].is_some() { left - pass } else { 0 };
+            wakers.into_iter().flatten().for_each(Waker::wake);
+        }
+    }
+
     /// Wake everyone.
     pub(super) fn notify_all(&self) {
         if !self.anyone_waiting() {

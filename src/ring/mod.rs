@@ -13,6 +13,7 @@
 //! | polled, without a future | [`poll_push`](Ring::poll_push) | [`poll_pop`](Ring::poll_pop) |
 //! | a file descriptor to poll | [`space_fd`](Ring::space_fd) | [`data_fd`](Ring::data_fd) |
 //! | recycling the oldest | [`force_push`](Ring::force_push) | |
+//! | in bursts | [`BurstPush`] | |
 //!
 //! A ring ends when it is [closed](Ring::close), or when the last of its [producers](Ring::producer)
 //! ends: pushes then fail at once and give their value back, and consumers take what is left and
@@ -36,6 +37,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod burst;
 mod error;
 mod event;
 #[cfg_attr(any(not(unix), speadway_loom), path = "no_fd.rs")]
@@ -48,6 +50,7 @@ mod producer;
 mod stats;
 mod wait;
 
+pub use burst::BurstPush;
 pub use error::{CapacityError, Closed, Ended, TryPopError, TryPushError};
 pub use event::Waiter;
 #[cfg(all(unix, not(speadway_loom)))]
@@ -175,6 +178,7 @@ impl<T> Ring<T> {
             self.shared.evicted.add(1);
         }
         self.shared.after_push(under_way);
+        self.shared.announce();
         Ok(evicted)
     }
 
@@ -276,6 +280,14 @@ impl<T> Shared<T> {
 
     /// Push if there is space.
     fn offer(&self, value: T) -> Result<(), TryPushError<T>> {
+        self.offer_quietly(value)?;
+        self.announce();
+        Ok(())
+    }
+
+    /// Push if there is space, but wake nobody: that has to follow, by
+    /// [`announce`](Self::announce) or [`announce_burst`](Self::announce_burst).
+    fn offer_quietly(&self, value: T) -> Result<(), TryPushError<T>> {
         let Some(under_way) = self.enter() else { return Err(TryPushError::Closed(value)) };
         match self.queue.push(value) {
             Ok(()) => {
@@ -298,8 +310,22 @@ impl<T> Shared<T> {
         }
         drop(under_way);
         self.space_level.settle(|| self.has_space());
+    }
+
+    /// Tell consumers of a new value.
+    fn announce(&self) {
         self.data.notify_one(); // fences, for the level too
         self.data_level.raise();
+    }
+
+    /// Tell consumers of `values` values that came one after the other. Those that somebody has taken
+    /// meanwhile concern nobody.
+    fn announce_burst(&self, values: usize) {
+        let left = self.queue.len();
+        if left > 0 {
+            self.data.notify(values.min(left)); // fences, for the level too
+            self.data_level.raise();
+        }
     }
 
     /// Pop if there is a value, and tell who waits for space.

@@ -5,7 +5,7 @@
 //! `RUSTFLAGS="--cfg speadway_loom" CARGO_TARGET_DIR=target/loom cargo test --release --lib ring::models`.
 
 use super::park::block_on_event;
-use super::{Closed, Ended, Ring, TryPopError, Waiter};
+use super::{BurstPush, Closed, Ended, PollPush, Ring, TryPopError, Waiter};
 use loom::thread;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -109,6 +109,64 @@ fn blocked_consumers_are_released_by_close() {
         for consumer in consumers {
             assert_eq!(consumer.join().unwrap(), Err(Ended));
         }
+    });
+}
+
+#[test]
+fn a_burst_wakes_a_consumer_when_it_is_over() {
+    explore(3, || {
+        let ring = ring(4);
+        let consumer = thread::spawn({
+            let ring = ring.clone();
+            move || ring.pop()
+        });
+        let mut burst = BurstPush::new(&ring);
+        assert!(matches!(burst.poll_push(1, Waker::noop()), PollPush::Done));
+        burst.announce();
+        assert_eq!(consumer.join().unwrap(), Ok(1));
+    });
+}
+
+#[test]
+fn a_burst_wakes_as_many_consumers_as_it_has_values() {
+    explore(2, || {
+        let ring = ring(8);
+        let consumers = [(); 2].map(|()| {
+            let ring = ring.clone();
+            thread::spawn(move || ring.pop())
+        });
+        let mut burst = BurstPush::new(&ring);
+        for value in 1..=2 {
+            assert!(matches!(burst.poll_push(value, Waker::noop()), PollPush::Done));
+        }
+        drop(burst);
+        let mut got = consumers.map(|consumer| consumer.join().unwrap().unwrap());
+        got.sort_unstable();
+        assert_eq!(got, [1, 2]);
+    });
+}
+
+#[test]
+fn bursts_of_two_producers_reach_a_consumer_that_waits_between() {
+    explore(2, || {
+        let ring = ring(8);
+        let other = thread::spawn({
+            let ring = ring.clone();
+            move || {
+                let mut burst = BurstPush::new(&ring);
+                assert!(matches!(burst.poll_push(1, Waker::noop()), PollPush::Done));
+                burst.announce();
+            }
+        });
+        let consumer = thread::spawn({
+            let ring = ring.clone();
+            move || ring.pop().unwrap() + ring.pop().unwrap()
+        });
+        let mut burst = BurstPush::new(&ring);
+        assert!(matches!(burst.poll_push(2, Waker::noop()), PollPush::Done));
+        burst.announce();
+        assert_eq!(consumer.join().unwrap(), 3);
+        other.join().unwrap();
     });
 }
 

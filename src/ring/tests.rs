@@ -1,8 +1,10 @@
 //! What one thread can see of a ring.
 
-use super::{CapacityError, Closed, Ended, PollPush, Ring, TryPopError, TryPushError, Waiter};
-use std::sync::Arc;
+use super::{
+    BurstPush, CapacityError, Closed, Ended, PollPush, Ring, TryPopError, TryPushError, Waiter,
+};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::task::{Poll, Wake, Waker};
 
 #[derive(Default)]
@@ -23,6 +25,137 @@ impl Alarm {
     fn rung(&self) -> usize {
         self.0.load(Ordering::Relaxed)
     }
+}
+
+#[test]
+fn a_burst_wakes_once_for_several_values() {
+    let ring = Ring::new(12).unwrap();
+    let (alarm, waker) = Alarm::new();
+    let mut waiter = Waiter::default();
+    let mut burst = BurstPush::new(&ring);
+    let mut sleep = || assert!(ring.poll_pop(&mut waiter, &waker).is_pending());
+    let mut push = |value| assert_eq!(burst.poll_push(value, Waker::noop()), PollPush::Done);
+    sleep();
+    push(1);
+    push(2);
+    assert_eq!((alarm.rung(), ring.len()), (0, 2));
+    push(3); // a quarter of the ring
+    assert_eq!(alarm.rung(), 1);
+    assert_eq!([ring.pop(), ring.pop(), ring.pop()], [Ok(1), Ok(2), Ok(3)]);
+    sleep();
+    push(4);
+    assert_eq!(alarm.rung(), 1);
+    burst.announce();
+    assert_eq!(alarm.rung(), 2);
+}
+
+#[test]
+fn a_burst_counts_what_is_left_in_the_ring() {
+    let ring = Ring::new(12).unwrap();
+    let (alarm, waker) = Alarm::new();
+    let mut waiter = Waiter::default();
+    let mut burst = BurstPush::new(&ring);
+    let mut push = |value| assert_eq!(burst.poll_push(value, Waker::noop()), PollPush::Done);
+    push(1);
+    push(2);
+    assert_eq!([ring.pop(), ring.pop()], [Ok(1), Ok(2)]);
+    assert!(ring.poll_pop(&mut waiter, &waker).is_pending());
+    push(3);
+    push(4);
+    assert_eq!(alarm.rung(), 0);
+    push(5);
+    assert_eq!(alarm.rung(), 1);
+    for value in 3..=5 {
+        assert_eq!(ring.poll_pop(&mut waiter, &waker), Poll::Ready(Ok(value)));
+    }
+    push(6);
+    assert_eq!(ring.pop(), Ok(6));
+    assert!(ring.poll_pop(&mut waiter, &waker).is_pending());
+    burst.announce();
+    assert_eq!(alarm.rung(), 1, "what it was about has been taken");
+}
+
+/// Takes what there is as soon as it is woken, and waits again.
+struct Eager {
+    ring: Ring<u32>,
+    waiter: Mutex<Waiter>,
+    taken: Mutex<Vec<u32>>,
+    rung: AtomicUsize,
+}
+
+impl Eager {
+    fn take(self: &Arc<Self>) {
+        let mut waiter = self.waiter.lock().unwrap();
+        while let Poll::Ready(Ok(value)) = self.ring.poll_pop(&mut waiter, &self.clone().into()) {
+            self.taken.lock().unwrap().push(value);
+        }
+    }
+}
+
+impl Wake for Eager {
+    fn wake(self: Arc<Self>) {
+        self.rung.fetch_add(1, Ordering::Relaxed);
+        self.take();
+    }
+}
+
+#[test]
+fn a_burst_wakes_nobody_twice() {
+    let ring = Ring::new(40).unwrap();
+    let eager = Arc::new(Eager {
+        ring: ring.clone(),
+        waiter: Mutex::default(),
+        taken: Mutex::default(),
+        rung: AtomicUsize::new(0),
+    });
+    eager.take();
+    let mut burst = BurstPush::new(&ring);
+    for value in 0..9 {
+        assert_eq!(burst.poll_push(value, Waker::noop()), PollPush::Done);
+    }
+    burst.announce();
+    assert_eq!(eager.rung.load(Ordering::Relaxed), 1);
+    assert_eq!(*eager.taken.lock().unwrap(), (0..9).collect::<Vec<_>>());
+    eager.waiter.lock().unwrap().clear(); // it holds the ring, which holds its waker
+}
+
+#[test]
+fn a_burst_wakes_however_many_wait() {
+    let ring = Ring::new(100).unwrap();
+    let (alarm, waker) = Alarm::new();
+    let mut waiters: [Waiter; 20] = Default::default();
+    for waiter in &mut waiters {
+        assert!(ring.poll_pop(waiter, &waker).is_pending());
+    }
+    let mut burst = BurstPush::new(&ring);
+    for value in 0..17 {
+        assert_eq!(burst.poll_push(value, Waker::noop()), PollPush::Done);
+    }
+    burst.announce();
+    assert_eq!(alarm.rung(), 17);
+}
+
+#[test]
+fn a_burst_that_finds_no_room_or_is_dropped_is_announced() {
+    let ring = Ring::new(8).unwrap();
+    let (alarm, waker) = Alarm::new();
+    let mut waiter = Waiter::default();
+    assert!(ring.poll_pop(&mut waiter, &waker).is_pending());
+    let mut burst = BurstPush::new(&ring);
+    assert_eq!(burst.poll_push(1, Waker::noop()), PollPush::Done);
+    drop(burst);
+    assert_eq!(alarm.rung(), 1);
+    let mut burst = BurstPush::new(&ring);
+    for value in 2..=8 {
+        assert_eq!(burst.poll_push(value, Waker::noop()), PollPush::Done);
+    }
+    let (space, waker) = Alarm::new();
+    assert_eq!(burst.poll_push(9, &waker), PollPush::Pending(9));
+    assert_eq!(ring.pop(), Ok(1));
+    assert_eq!(space.rung(), 1);
+    assert_eq!(burst.poll_push(9, &waker), PollPush::Done);
+    ring.close();
+    assert_eq!(burst.poll_push(10, &waker), PollPush::Closed(10));
 }
 
 #[test]

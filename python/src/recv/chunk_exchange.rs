@@ -10,7 +10,7 @@ use pyo3::types::PyString;
 use speadway::chunk::{
     Allocate, Allocation, Chunk as Core, Ready, RingPolicy, WhenEmpty, WhenFull,
 };
-use speadway::ring::{PollPush, Producer, Ring, Waiter};
+use speadway::ring::{BurstPush, PollPush, Producer, Ring, Waiter};
 
 use super::chunk::{send_home, set_home};
 
@@ -29,12 +29,7 @@ pub(crate) fn exchange(
     };
     let producer = Arc::new(Mutex::new(None));
     let registration = Registration { producer: Arc::clone(&producer), data: data.clone() };
-    let ready = ToData {
-        producer,
-        data: data.clone(),
-        when_full: policy.when_full,
-        waiter: Waiter::default(),
-    };
+    let ready = ToData { producer, data: BurstPush::new(data), when_full: policy.when_full };
     (allocate, ready, registration)
 }
 
@@ -99,26 +94,25 @@ impl Allocate for FromFree {
 /// Puts finished chunks in the data ring, as one of its producers.
 pub(crate) struct ToData {
     producer: Arc<Mutex<Option<Producer<Core>>>>,
-    data: Ring<Core>,
+    data: BurstPush<Core>,
     when_full: WhenFull,
-    waiter: Waiter,
 }
 
 impl Ready for ToData {
     fn ready(&mut self, chunk: Core, waker: &Waker) -> Result<(), Core> {
         // What a stopped ring refuses is dropped: nobody is there to take it.
         match self.when_full {
-            WhenFull::Wait => match self.data.poll_push(chunk, &mut self.waiter, waker) {
+            WhenFull::Wait => match self.data.poll_push(chunk, waker) {
                 PollPush::Pending(chunk) => return Err(chunk),
                 PollPush::Done | PollPush::Closed(_) => {}
             },
             WhenFull::DropNewest => {
-                if let Err(refused) = self.data.try_push(chunk) {
+                if let Err(refused) = self.data.ring().try_push(chunk) {
                     send_home(refused.into_inner());
                 }
             }
             WhenFull::RecycleOldest => {
-                if let Ok(Some(oldest)) = self.data.force_push(chunk) {
+                if let Ok(Some(oldest)) = self.data.ring().force_push(chunk) {
                     send_home(oldest);
                 }
             }
@@ -126,8 +120,13 @@ impl Ready for ToData {
         Ok(())
     }
 
+    fn announce(&mut self) {
+        self.data.announce();
+    }
+
     fn end(&mut self) {
-        self.waiter.clear();
+        self.data.announce();
+        self.data.clear();
         *self.producer.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 }

@@ -25,6 +25,7 @@ use std::time::{Duration, Instant};
 pub use self::state::GroupStats;
 use self::state::{Member, State};
 pub(crate) use self::supply::MemberSupply;
+use super::Chunk;
 use super::exchange::{Allocate, Allocation, ParkReason, Ready};
 use super::layout::Division;
 use super::window::Supplied;
@@ -255,7 +256,7 @@ impl Group {
                 let was_full = state.outbox.len() + 1 >= self.window;
                 self.pending.store(state.outbox.len() + 1, Ordering::Relaxed);
                 drop(state);
-                let refused = self.ready().ready(chunk, &self.waker).err();
+                let refused = self.hand_over(chunk).err();
                 state = self.state();
                 if refused.is_none() {
                     state.stats.chunks_delivered += 1;
@@ -289,6 +290,14 @@ impl Group {
         while catch_unwind(AssertUnwindSafe(|| self.publish())).is_err() {
             log::error!("a callback panicked after its group's last member had ended");
         }
+    }
+
+    /// Gives a chunk to `ready`, with the publishing role held.
+    fn hand_over(&self, chunk: Chunk) -> Result<(), Chunk> {
+        let mut ready = self.ready();
+        let taken = ready.ready(chunk, &self.waker);
+        ready.announce();
+        taken
     }
 
     /// A ring has space or a chunk again.

@@ -55,6 +55,10 @@ impl Supply for MemberSupply {
         false
     }
 
+    fn announce(&mut self) {
+        // Members' batches are not the group's: it announces what it publishes.
+    }
+
     fn end(&mut self, _cx: &Cx<'_>) {
         self.group.leave(self.member);
     }
