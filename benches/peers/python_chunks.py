@@ -7,7 +7,9 @@ Both take the same packets from memory, in a process of their own for each run a
 are medians, and ratios to the strongest of the peers. Times are only worth something on a machine that
 does nothing else: the consumer and each stream want a core. `--peer` names interpreters that have other
 builds of spead2. spead2 places heaps by a function of numba's; speadway by a layout and by the same
-function. For groups of two streams each has its own thread, and the group is lossless.
+function. For groups of two streams each has its own thread, and the group is lossless. `copy` is what
+nobody can beat with one stream: one thread that only copies as many bytes, a chunk at a time, between
+the same kinds of memory.
 """
 
 import argparse
@@ -139,6 +141,18 @@ def receive(module, how, chunks, heaps, payload, members):
     return chunks / took
 
 
+def copy(chunks):
+    """Chunks per second of one thread that does nothing but copy them."""
+    import numpy as np
+
+    source = np.frombuffer(bytearray(b"x") * (chunks * CHUNK), np.uint8)
+    pool = [np.ones(CHUNK, np.uint8) for _ in range(POOL)]
+    start = time.perf_counter()
+    for number in range(chunks):
+        np.copyto(pool[number % POOL], source[number * CHUNK : (number + 1) * CHUNK])
+    return chunks / (time.perf_counter() - start)
+
+
 def run(python, *arguments):
     command = [python, __file__, "--run", *map(str, arguments)]
     return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
@@ -147,7 +161,9 @@ def run(python, *arguments):
 def main():
     if sys.argv[1:2] == ["--run"]:
         module, how, *numbers = sys.argv[2:]
-        return print(json.dumps(receive(module, how, *map(int, numbers))))
+        numbers = [int(number) for number in numbers]
+        rate = copy(numbers[0]) if how == "copy" else receive(module, how, *numbers)
+        return print(json.dumps(rate))
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--chunks", type=int, default=4096)
@@ -159,6 +175,7 @@ def main():
     }
     for number, python in enumerate(options.peer or [sys.executable]):
         sides[f"spead2.{number}"] = (python, "spead2", "numba")
+    sides["copy"] = (sys.executable, "-", "copy")
     names = " ".join(f"{name:>9}" for name in sides)
     print(f"heaps payload streams | {names} | ratio layout numba")
     for load in LOADS:
