@@ -7,7 +7,7 @@ use std::task::Waker;
 /// One end of a ring, for a producer that works in bursts and knows when one is over.
 ///
 /// Waking a consumer that sleeps costs a system call, which is more than the push itself. This wakes
-/// consumers when a quarter of the ring is filled (what is left is room for those that come while they
+/// consumers when half of the ring is filled (what is left is room for those that come while they
 /// wake up), when there is no more room, and when the producer says that the burst
 /// [is over](Self::announce); in between, those who do not sleep find the values all the same.
 /// Dropping it announces what is left.
@@ -33,7 +33,7 @@ pub struct BurstPush<T> {
 }
 
 /// Consumers that sleep are woken once this part of the ring is filled.
-const BURSTS_IN_RING: usize = 4;
+const BURSTS_IN_RING: usize = 2;
 
 impl<T> BurstPush<T> {
     /// Pushes to `ring`. It is not registered as a [producer](Ring::producer).

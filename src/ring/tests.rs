@@ -29,7 +29,7 @@ impl Alarm {
 
 #[test]
 fn a_burst_wakes_once_for_several_values() {
-    let ring = Ring::new(12).unwrap();
+    let ring = Ring::new(6).unwrap();
     let (alarm, waker) = Alarm::new();
     let mut waiter = Waiter::default();
     let mut burst = BurstPush::new(&ring);
@@ -39,7 +39,7 @@ fn a_burst_wakes_once_for_several_values() {
     push(1);
     push(2);
     assert_eq!((alarm.rung(), ring.len()), (0, 2));
-    push(3); // a quarter of the ring
+    push(3); // half of the ring
     assert_eq!(alarm.rung(), 1);
     assert_eq!([ring.pop(), ring.pop(), ring.pop()], [Ok(1), Ok(2), Ok(3)]);
     sleep();
@@ -51,7 +51,7 @@ fn a_burst_wakes_once_for_several_values() {
 
 #[test]
 fn a_burst_counts_what_is_left_in_the_ring() {
-    let ring = Ring::new(12).unwrap();
+    let ring = Ring::new(6).unwrap();
     let (alarm, waker) = Alarm::new();
     let mut waiter = Waiter::default();
     let mut burst = BurstPush::new(&ring);

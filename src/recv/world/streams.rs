@@ -306,6 +306,10 @@ impl<T: Handed> Ready<T> for Taker<T> {
         Ok(())
     }
 
+    fn announce(&mut self) {
+        self.inner.announce();
+    }
+
     fn end(&mut self) {
         self.inner.end();
     }
