@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use speadway::chunk::{Chunk, ChunkPool, Layout, RingPolicy};
-use speadway::memory::{Buffer, HugePages, MapOptions};
+use speadway::memory::{Allocator, Buffer, HugePages, MapOptions, MmapAllocator};
 use speadway::recv::readers::MemoryReader;
 use speadway::recv::{Stream, Worker, WorkerBuilder};
 use speadway::ring::Ring;
@@ -17,18 +17,13 @@ use crate::system::cpu_seconds;
 
 /// A pool of chunks whose pages are there.
 pub(crate) fn pool(options: &Options, heaps: usize) -> Result<ChunkPool> {
-    let pool = ChunkPool::new(options.chunks)?;
-    for _ in 0..options.chunks {
-        let data = mapped(options, options.chunk)?;
-        pool.add(Chunk::new(data, Buffer::zeroed(heaps)?, Buffer::default()))?;
-    }
-    Ok(pool)
+    Ok(ChunkPool::allocated(options.chunks, options.chunk, heaps, &memory(options))?)
 }
 
 /// Memory whose pages are there, huge ones if possible: the peer's arrays have them too.
-fn mapped(options: &Options, len: usize) -> Result<Buffer> {
+fn memory(options: &Options) -> MmapAllocator {
     let huge_pages = if options.huge { HugePages::Prefer } else { HugePages::No };
-    Ok(Buffer::mapped(len, MapOptions { huge_pages, populate: true })?)
+    MmapAllocator::new(MapOptions { huge_pages, populate: true })
 }
 
 /// The packets, for a reader per pass.
@@ -44,7 +39,7 @@ impl AsRef<[u8]> for Packets {
 /// Heaps one after the other, of `options.bytes` together, and how many they are.
 fn packets(options: &Options) -> Result<(Packets, u64)> {
     let (bytes, heaps) = load::in_memory(options)?;
-    let mut packets = mapped(options, bytes.len())?;
+    let mut packets = memory(options).allocate(bytes.len())?;
     packets.copy_from_slice(&bytes);
     Ok((Packets(Arc::new(packets)), heaps))
 }

@@ -2,9 +2,7 @@
 
 import ctypes
 import functools
-import itertools
 import threading
-import time
 
 import numba
 import numpy as np
@@ -167,16 +165,6 @@ def stream(lib, chunk_config=None, *, chunks=32, data=None, stream_config=None, 
 def shown(chunks):
     """Ids and flags of chunks."""
     return [(one.chunk_id, bytes(one.present)) for one in chunks]
-
-
-def eventually(condition, timeout=20):
-    """Waits until something that other threads do has come true."""
-    deadline = time.monotonic() + timeout
-    for pause in itertools.chain([0.0, 0.001, 0.005], itertools.repeat(0.01)):
-        if condition():
-            return
-        assert time.monotonic() < deadline, "it never came true"
-        time.sleep(pause)
 
 
 def in_thread(function, *arguments):

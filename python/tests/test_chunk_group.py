@@ -7,6 +7,7 @@ import weakref
 import chunk_tools as tools
 import numpy as np
 import pytest
+from waiting import eventually
 
 
 def make(lib, window=4, *, lossless=False, chunks=32, data=None, kind=None, **options):
@@ -163,7 +164,7 @@ def test_lossy_groups_do_not_wait(lib):
     queue = lib.InprocQueue()
     streams[1].add_inproc_reader(queue)
     streams[0].add_buffer_reader(tools.packets(range(0, 80, 2)))
-    tools.eventually(lambda: streams[0].stats.heaps == 40)
+    eventually(lambda: streams[0].stats.heaps == 40)
     for number in (1, 79):
         queue.add_packet(tools.packets([number]))
     queue.stop()
@@ -180,7 +181,7 @@ def test_members_are_added_before_data(lib):
     queue = lib.InprocQueue()
     stream.add_inproc_reader(queue)
     queue.add_packet(tools.packets([1]))
-    tools.eventually(lambda: stream.stats.heaps == 1)
+    eventually(lambda: stream.stats.heaps == 1)
     with pytest.raises(RuntimeError, match="Cannot add a stream"):
         add(lib, group)
     assert len(group) == 1
@@ -195,7 +196,7 @@ def test_stopping_a_member_stops_the_group(lib):
     queue = lib.InprocQueue()
     streams[0].add_inproc_reader(queue)
     queue.add_packet(tools.packets([1]))
-    tools.eventually(lambda: streams[0].stats.heaps == 1)
+    eventually(lambda: streams[0].stats.heaps == 1)
     streams[1].stop()
     with pytest.raises(lib.Stopped):
         group.data_ringbuffer.get()
@@ -220,7 +221,7 @@ def test_the_ring_ends_with_the_last_member(lib):
     group = make(lib)
     streams = [add(lib, group) for _ in range(2)]
     streams[0].add_buffer_reader(tools.packets([0]))
-    tools.eventually(lambda: streams[0].stats.heaps == 1)
+    eventually(lambda: streams[0].stats.heaps == 1)
     with pytest.raises(lib.Empty):
         group.data_ringbuffer.get_nowait()
     streams[1].add_buffer_reader(tools.packets([1]))
@@ -332,7 +333,7 @@ class TestOfOurs:
         group = make(ours, 1, chunks=6, data=3, when_full="recycle_oldest")
         stream = add(ours, group, max_chunks=1)
         stream.add_buffer_reader(tools.packets(range(40)))
-        tools.eventually(lambda: group.counters["chunks_delivered"] == 10)
+        eventually(lambda: group.counters["chunks_delivered"] == 10)
         assert [chunk.chunk_id for chunk in group.data_ringbuffer] == [7, 8, 9]
         group.stop()
 

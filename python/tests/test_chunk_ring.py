@@ -9,6 +9,7 @@ import weakref
 
 import chunk_tools as tools
 import pytest
+from waiting import eventually
 
 
 @pytest.fixture
@@ -125,7 +126,7 @@ def test_stop_wakes_those_who_wait(lib, ring):
     full.put(tools.chunk(lib))
     chunk = tools.chunk(lib)
     putter = tools.in_thread(full.put, chunk)
-    tools.eventually(lambda: chunk.data is None)  # it has begun
+    eventually(lambda: chunk.data is None)  # it has begun
     ring.stop()
     full.stop()
     for waits in (*getters, putter):

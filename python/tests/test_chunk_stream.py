@@ -8,6 +8,7 @@ import chunk_tools as tools
 import numpy as np
 import pytest
 import spead2
+from waiting import eventually
 
 
 def test_what_it_is(lib):
@@ -221,7 +222,7 @@ class TestEnding:
         queue = lib.InprocQueue()
         stream.add_inproc_reader(queue)
         queue.add_packet(tools.packets([0]))
-        tools.eventually(lambda: stream.free_ringbuffer.qsize() == 3)
+        eventually(lambda: stream.free_ringbuffer.qsize() == 3)
         stream.stop()
         with pytest.raises(lib.Stopped):
             stream.data_ringbuffer.get_nowait()
@@ -232,14 +233,14 @@ class TestEnding:
     def test_by_the_user_while_it_waits_for_a_chunk(self, lib):
         stream = tools.stream(lib, chunks=2)
         adding = tools.in_thread(stream.add_buffer_reader, tools.packets(range(100)))
-        tools.eventually(lambda: stream.free_ringbuffer.empty())
+        eventually(lambda: stream.free_ringbuffer.empty())
         stream.stop()
         adding()
 
     def test_by_the_user_while_it_waits_for_room(self, lib):
         stream = tools.stream(lib, chunks=8, data=1)
         adding = tools.in_thread(stream.add_buffer_reader, tools.packets(range(100)))
-        tools.eventually(lambda: stream.data_ringbuffer.full())
+        eventually(lambda: stream.data_ringbuffer.full())
         stream.stop()
         adding()
 
@@ -295,7 +296,7 @@ def test_it_receives_from_the_network(lib):
     sender = spead2.send.UdpStream(spead2.ThreadPool(), ports)
     for number in range(8):
         sender.send_heap(tools.heap(number), substream_index=number % 2)
-    tools.eventually(lambda: stream.stats.heaps == 8)
+    eventually(lambda: stream.stats.heaps == 8)
     sender.send_heap(tools.stop_heap())
     assert tools.shown(stream.data_ringbuffer) == [(0, b"\1" * 4), (1, b"\1" * 4)]
     stream.stop()
@@ -401,7 +402,7 @@ class TestOfOurs:
         config = tools.config(ours, max_chunks=1, **policy)
         stream = tools.stream(ours, config, chunks=chunks, data=data)
         stream.add_buffer_reader(tools.packets(range(40)))
-        tools.eventually(lambda: stream.counters["heaps.placed"] + lost(stream) == 40)
+        eventually(lambda: stream.counters["heaps.placed"] + lost(stream) == 40)
         return stream, [chunk.chunk_id for chunk in stream.data_ringbuffer]
 
     def test_a_full_ring_may_drop_the_newest(self, ours):
@@ -427,7 +428,7 @@ class TestOfOurs:
     def test_parks_are_counted(self, ours):
         stream = tools.stream(ours, chunks=2)
         stream.add_buffer_reader(tools.packets(range(40)))
-        tools.eventually(lambda: stream.counters["parks.free_ring"] == 1)
+        eventually(lambda: stream.counters["parks.free_ring"] == 1)
         for chunk in stream.data_ringbuffer:
             chunk.recycle()
         stream.stop()

@@ -5,16 +5,9 @@ import logging
 import subprocess
 import sys
 import threading
-import time
 
 import packets
-
-
-def until(condition):
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
+from waiting import eventually
 
 
 def messages(caplog, lib):
@@ -28,7 +21,7 @@ def native(lib):
 def test_records_go_to_the_logger_of_the_package(lib, caplog):
     with caplog.at_level(logging.INFO):
         native(lib).log_info("100% of it")
-        until(lambda: messages(caplog, lib))
+        eventually(lambda: messages(caplog, lib), timeout=10)
     [record] = [record for record in caplog.records if record.name == lib.name]
     assert (record.getMessage(), record.levelno) == ("100% of it", logging.INFO)
 
@@ -39,7 +32,7 @@ def test_levels_are_those_of_the_logger(lib, caplog):
         stream = lib.recv.Stream(lib.ThreadPool())
         stream.add_buffer_reader(packets.packet(3, b"abcd", length=8))
         assert list(stream) == []
-        until(lambda: messages(caplog, lib))
+        eventually(lambda: messages(caplog, lib), timeout=10)
     assert messages(caplog, lib) == ["dropped incomplete heap 3 (4/8 bytes of payload)"]
     assert caplog.records[-1].levelno == logging.WARNING
 
@@ -52,7 +45,7 @@ def test_a_full_ring_is_a_warning_where_packets_are_lost(lib, caplog):
     with caplog.at_level(logging.WARNING):
         for packet in packets.encode(packets.heaps(3)):
             queue.add_packet(packet)
-        until(lambda: messages(caplog, lib))
+        eventually(lambda: messages(caplog, lib), timeout=10)
         assert messages(caplog, lib) == ["worker thread blocked by full ringbuffer on heap 2"]
 
 
@@ -60,7 +53,7 @@ def test_a_full_ring_is_no_warning_where_nothing_is_lost(lib, caplog):
     stream = lib.recv.Stream(lib.ThreadPool(), ring_config=lib.recv.RingStreamConfig(heaps=1))
     with caplog.at_level(logging.WARNING):
         stream.add_buffer_reader(packets.stream(5))
-        until(lambda: stream.stats.worker_blocked)
+        eventually(lambda: stream.stats.worker_blocked, timeout=10)
         assert len(list(stream)) == 5
         native(lib).log_info("later")
     assert messages(caplog, lib) == []
@@ -108,7 +101,7 @@ def test_nobody_waits_for_a_slow_handler(lib):
         stream.add_buffer_reader(packets.stream(20))
         assert len(list(stream)) == 20
         handler.released.set()
-        until(lambda: overflow in handler.messages and "1000" in handler.messages)
+        eventually(lambda: overflow in handler.messages and "1000" in handler.messages, timeout=10)
     assert handler.messages.count(overflow) == 1
     assert handler.messages[0] == "first"
     assert 1000 < len(handler.messages) < 1200
@@ -123,7 +116,7 @@ def test_a_flood_is_held_back(ours):
         stream.stop()
         assert stream.stats.heaps == 5000
         native(ours).log_info("the end")
-        until(lambda: "the end" in handler.messages)
+        eventually(lambda: "the end" in handler.messages, timeout=10)
     dropped = [message for message in handler.messages if message.startswith("dropped incomplete")]
     assert 100 <= len(dropped) <= 1000  # a hundred a second
 

@@ -4,12 +4,12 @@ import gc
 import logging
 import mmap
 import threading
-import time
 import weakref
 
 import numpy as np
 import packets
 import pytest
+from waiting import eventually
 
 
 def receive(lib, allocator, size=5000, count=3):
@@ -85,10 +85,7 @@ def test_a_pool_that_runs_dry_warns(lib, caplog):
     assert pool.warn_on_empty is True
     with caplog.at_level(logging.WARNING):
         receive(lib, pool, count=1)
-        deadline = time.monotonic() + 10
-        while "memory pool is empty when allocating" not in caplog.text:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        eventually(lambda: "memory pool is empty when allocating" in caplog.text, timeout=10)
 
 
 def test_a_pool_can_run_dry_quietly(lib, caplog):
@@ -99,10 +96,7 @@ def test_a_pool_can_run_dry_quietly(lib, caplog):
         pool.warn_on_empty = "no"
     receive(lib, pool)
     receive(lib, lib.MemoryPool(4096, 8192, 4, 0), count=1)  # warns, after what the other might say
-    deadline = time.monotonic() + 10
-    while "memory pool is empty" not in caplog.text:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    eventually(lambda: "memory pool is empty" in caplog.text, timeout=10)
     assert caplog.text.count("memory pool is empty") == 1
 
 

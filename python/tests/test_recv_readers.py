@@ -2,13 +2,13 @@
 
 import logging
 import socket
-import time
 
 import numpy as np
 import packets
 import pytest
 import spead2
 import spead2.send
+from waiting import eventually
 
 V4 = (socket.AF_INET, "127.0.0.1")
 
@@ -287,10 +287,7 @@ def test_a_buffer_that_is_too_small_is_a_warning(lib, caplog):
     stream = make(lib)
     with caplog.at_level(logging.WARNING):
         stream.add_udp_reader(0, buffer_size=10**12, bind_hostname="127.0.0.1")
-        deadline = time.monotonic() + 10
-        while not [r for r in caplog.records if "1000000000000" in r.getMessage()]:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        eventually(lambda: any("1000000000000" in r.getMessage() for r in caplog.records), timeout=10)
     [record] = [r for r in caplog.records if "1000000000000" in r.getMessage()]
     assert (record.name, record.levelname) == (lib.name, "WARNING")
 

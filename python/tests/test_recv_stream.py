@@ -3,12 +3,12 @@
 import gc
 import select
 import threading
-import time
 import weakref
 
 import numpy as np
 import packets
 import pytest
+from waiting import eventually
 
 
 def make(lib, ring=None, pool=None, **options):
@@ -23,13 +23,6 @@ def received(lib, data, ring=None, **options):
     heaps = list(stream)
     stream.stop()  # statistics may lag behind until then
     return stream, heaps
-
-
-def wait_until(condition):
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
 
 
 def test_heaps_arrive_in_order_and_whole(lib):
@@ -60,7 +53,7 @@ def test_get_nowait_does_not_wait(lib):
     with pytest.raises(lib.Empty):
         stream.get_nowait()
     stream.add_buffer_reader(packets.stream(1))
-    wait_until(lambda: stream.ringbuffer.size() == 1)
+    eventually(lambda: stream.ringbuffer.size() == 1, timeout=10)
     assert stream.get_nowait().cnt == 1
 
 
@@ -99,7 +92,7 @@ def test_the_ring(lib):
     assert isinstance(ring, lib.recv.Stream.Ringbuffer)
     assert (ring.size(), ring.capacity()) == (0, 3)
     stream.add_buffer_reader(packets.stream(5))
-    wait_until(lambda: stream.stats.worker_blocked == 1)
+    eventually(lambda: stream.stats.worker_blocked == 1, timeout=10)
     assert ring.size() == 3
     assert len(list(stream)) == 5
 
@@ -351,7 +344,7 @@ def test_single_packet_heaps_are_delivered_each_time(lib):
 def test_stopping_keeps_what_is_in_the_ring(lib):
     stream = make(lib)
     stream.add_buffer_reader(packets.stream(10))
-    wait_until(lambda: stream.stats.worker_blocked == 1)
+    eventually(lambda: stream.stats.worker_blocked == 1, timeout=10)
     stream.stop()
     assert stream.ringbuffer.size() == 4
     assert [heap.cnt for heap in stream] == [1, 2, 3, 4]
@@ -366,7 +359,7 @@ def test_stopping_drops_heaps_under_assembly(lib):
     stream.add_inproc_reader(queue)
     for packet in packets.encode(packets.heaps(1, 5000))[:2]:
         queue.add_packet(packet)
-    wait_until(lambda: stream.stats.packets == 2)
+    eventually(lambda: stream.stats.packets == 2, timeout=10)
     stream.stop()
     assert list(stream) == []
 

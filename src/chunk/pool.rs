@@ -99,11 +99,7 @@ impl ChunkPool {
     /// # Errors
     /// If `chunks` is 0, or the memory is not to be had.
     pub fn zeroed(chunks: usize, data: usize, heaps: usize) -> Result<Self, PoolError> {
-        let pool = Self::new(chunks)?;
-        for _ in 0..chunks {
-            pool.add(Chunk::zeroed(data, heaps, 0).map_err(PoolError::Memory)?)?;
-        }
-        Ok(pool)
+        Self::of(chunks, || Chunk::zeroed(data, heaps, 0))
     }
 
     /// As [`zeroed`](Self::zeroed), with the chunks' data from `allocator`: in huge pages, and
@@ -131,13 +127,17 @@ impl ChunkPool {
         heaps: usize,
         allocator: &(impl Allocator + ?Sized),
     ) -> Result<Self, PoolError> {
+        Self::of(chunks, || {
+            let (data, present) = (allocator.allocate(data)?, Buffer::zeroed(heaps)?);
+            Ok(Chunk::new(data, present, Buffer::default()))
+        })
+    }
+
+    /// A pool that is full from the start.
+    fn of(chunks: usize, make: impl Fn() -> Result<Chunk, MemoryError>) -> Result<Self, PoolError> {
         let pool = Self::new(chunks)?;
         for _ in 0..chunks {
-            let data = allocator.allocate(data).map_err(PoolError::Memory)?;
-            let [present, extra] = [heaps, 0].map(Buffer::zeroed);
-            let (present, extra) =
-                (present.map_err(PoolError::Memory)?, extra.map_err(PoolError::Memory)?);
-            pool.add(Chunk::new(data, present, extra))?;
+            pool.add(make().map_err(PoolError::Memory)?)?;
         }
         Ok(pool)
     }
