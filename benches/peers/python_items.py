@@ -9,13 +9,13 @@ process of its own; printed are the medians. Each --peer is an interpreter with 
 default): the fastest of them counts.
 """
 
-import argparse
 import importlib
 import json
 import statistics
-import subprocess
 import sys
 import time
+
+import sides
 
 HEAP_SIZE = 4096
 PACKET_SIZE = 9000
@@ -81,27 +81,13 @@ def run_side(name, load):
     print(json.dumps(receive(lib, make_packets(lib, load))))
 
 
-def run(python, name, load):
-    command = [python, __file__, "--side", name, load]
-    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
-
-
 def main():
     if sys.argv[1:2] == ["--side"]:
         return run_side(*sys.argv[2:4])
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--peer", action="append", help="an interpreter that has spead2")
-    parser.add_argument("--rounds", type=int, default=5)
-    options = parser.parse_args()
-    sides = [(sys.executable, "speadway")]
-    sides += [(peer, "spead2") for peer in options.peer or [sys.executable]]
-    results = {(load, side): [] for load in LOADS for side in sides}
-    for _ in range(options.rounds):
-        for load, side in results:
-            results[load, side].append(run(*side, load))
+    results = sides.compare(__file__, __doc__, LOADS)
     print(f"{'heaps of 4 KiB':24} {'speadway/s':>11} {'spead2/s':>9} {'ratio':>6}")
     for load in LOADS:
-        ours, *theirs = (statistics.median(results[load, side]) for side in sides)
+        ours, *theirs = map(statistics.median, results[load])
         print(f"{load:24} {ours:11.0f} {max(theirs):9.0f} {ours / max(theirs):6.2f}")
 
 

@@ -9,7 +9,6 @@ the medians, and what CPU time a heap takes. Each --peer is an interpreter with 
 default): the fastest of them counts.
 """
 
-import argparse
 import asyncio
 import collections
 import importlib
@@ -17,9 +16,10 @@ import json
 import resource
 import socket
 import statistics
-import subprocess
 import sys
 import time
+
+import sides
 
 HEAP_SIZE = 8192
 # Jumbo frames, one a heap: what is measured is what a heap costs.
@@ -141,28 +141,14 @@ def run_side(name, way):
     print(json.dumps({"heaps/s": sent / took, "us/heap": used / sent * 1e6}))
 
 
-def run(python, name, way):
-    command = [python, __file__, "--side", name, way]
-    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
-
-
 def main():
     if sys.argv[1:2] == ["--side"]:
         return run_side(*sys.argv[2:4])
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--peer", action="append", help="an interpreter that has spead2")
-    parser.add_argument("--rounds", type=int, default=5)
-    options = parser.parse_args()
-    sides = [(sys.executable, "speadway")]
-    sides += [(peer, "spead2") for peer in options.peer or [sys.executable]]
-    results = {(way, side): [] for way in WAYS for side in sides}
-    for _ in range(options.rounds):
-        for way, side in results:
-            results[way, side].append(run(*side, way))
+    results = sides.compare(__file__, __doc__, WAYS)
 
     def medians(way, what):
         ours, *theirs = (
-            statistics.median(result[what] for result in results[way, side]) for side in sides
+            statistics.median(result[what] for result in of_side) for of_side in results[way]
         )
         return ours, theirs
 

@@ -8,6 +8,7 @@ import packets
 import pytest
 import spead2
 import spead2.send
+from odd_sockets import Answers
 from waiting import eventually
 
 V4 = (socket.AF_INET, "127.0.0.1")
@@ -188,20 +189,11 @@ def test_whatever_has_a_fileno(lib):
 
 
 def test_what_is_no_udp_socket(lib):
-    class Wrong:
-        def __init__(self, answer):
-            self.answer = answer
-
-        def fileno(self):
-            if isinstance(self.answer, Exception):
-                raise self.answer
-            return self.answer
-
     closed = udp_socket()
     closed.close()
     with socket.socket() as tcp, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as unix:
         with open("/dev/null") as file:
-            for wrong in [tcp, unix, closed, file, None, 1.5, Wrong("a"), Wrong(-1), Wrong(ZeroDivisionError())]:
+            for wrong in [tcp, unix, closed, file, None, 1.5, Answers("a"), Answers(-1), Answers(ZeroDivisionError())]:
                 with pytest.raises(TypeError):
                     make(lib).add_udp_reader(wrong)
         with udp_socket() as opened:
