@@ -109,6 +109,15 @@ import atexit
 asyncio.run(main())
 ending = threading.Event()
 atexit.register(ending.set)
+# Signals come all the time, but none while Python reports the one before: it would cut the report.
+def interrupt(*_):
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    raise KeyboardInterrupt
+def report(what):
+    sys.__unraisablehook__(what)
+    signal.signal(signal.SIGINT, interrupt)
+signal.signal(signal.SIGINT, interrupt)
+sys.unraisablehook = report
 def trickle():
     ending.wait()
     while peer.recv(10_000):
