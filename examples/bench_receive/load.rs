@@ -34,6 +34,11 @@ impl HeapTemplate {
         Ok(Self { bytes: encoder.packets().concat(), packet })
     }
 
+    /// What is in every heap.
+    pub(crate) fn payload(&self) -> Vec<u8> {
+        self.bytes.chunks(self.packet).flat_map(|packet| &packet[HEADER..]).copied().collect()
+    }
+
     /// Makes the packets those of heap `number`.
     pub(crate) fn set_number(&mut self, number: u64) {
         for packet in self.bytes.chunks_mut(self.packet) {
@@ -48,14 +53,14 @@ pub(crate) fn stop() -> Result<Vec<u8>> {
     Ok(HeapEncoder::stream_stop(Flavour::SPEAD_64_48, (1 << 40) - 1)?.packets().concat())
 }
 
-/// Heaps one after the other, of `options.bytes` together, and how many they are.
-pub(crate) fn in_memory(options: &Options) -> Result<(Vec<u8>, u64)> {
+/// Heaps for each stream, one after the other, of `options.bytes` together, and how many they are.
+pub(crate) fn in_memory(options: &Options) -> Result<(Vec<Vec<u8>>, u64)> {
     let mut heap = HeapTemplate::new(options)?;
     let heaps = (options.bytes / heap.bytes.len()).max(1) as u64;
-    let mut all = Vec::with_capacity(heaps as usize * heap.bytes.len());
+    let mut streams = vec![Vec::new(); options.streams];
     for number in 0..heaps {
         heap.set_number(number);
-        all.extend_from_slice(&heap.bytes);
+        streams[options.member(number, heaps)].extend_from_slice(&heap.bytes);
     }
-    Ok((all, heaps))
+    Ok((streams, heaps))
 }
