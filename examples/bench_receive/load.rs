@@ -41,10 +41,15 @@ impl HeapTemplate {
 
     /// Makes the packets those of heap `number`.
     pub(crate) fn set_number(&mut self, number: u64) {
-        for packet in self.bytes.chunks_mut(self.packet) {
-            packet[COUNT_END - 6..COUNT_END].copy_from_slice(&(number + 1).to_be_bytes()[2..]);
-            packet[NUMBER_END - 6..NUMBER_END].copy_from_slice(&number.to_be_bytes()[2..]);
-        }
+        set_number(&mut self.bytes, self.packet, number);
+    }
+}
+
+/// Makes packets of this size, but for a shorter last one, those of heap `number`.
+pub(crate) fn set_number(packets: &mut [u8], size: usize, number: u64) {
+    for packet in packets.chunks_mut(size) {
+        packet[COUNT_END - 6..COUNT_END].copy_from_slice(&(number + 1).to_be_bytes()[2..]);
+        packet[NUMBER_END - 6..NUMBER_END].copy_from_slice(&number.to_be_bytes()[2..]);
     }
 }
 

@@ -23,6 +23,7 @@ mod minimal;
 mod options;
 mod scatter;
 mod send;
+mod shared;
 mod streams;
 mod system;
 mod udp;

@@ -35,6 +35,9 @@ pub(crate) struct Options {
     pub(crate) batch: usize,
     /// Whether the kernel may merge (`UDP_GRO`) or split (`UDP_SEGMENT`) datagrams.
     pub(crate) merge: bool,
+    /// Whether trains are sent from where they are, without the kernel's copy. That is half of what
+    /// sending takes; but receivers then find packets in pieces of a page, and not in the cache.
+    pub(crate) splice: bool,
     /// Microseconds to gather packets for, after a wake-up.
     pub(crate) coalesce: u64,
     /// Whether the minimal loop copies as the library does, instead of by `memcpy`.
@@ -68,6 +71,7 @@ impl Default for Options {
             buffer: 4 << 20,
             batch: 0,
             merge: true,
+            splice: false,
             coalesce: 0,
             lines: false,
             burst: 0,
@@ -118,6 +122,7 @@ impl Options {
                 "buffer" => options.buffer = value.parse()?,
                 "batch" => options.batch = value.parse()?,
                 "merge" => options.merge = value == "1",
+                "splice" => options.splice = value == "1",
                 "coalesce" => options.coalesce = value.parse()?,
                 "lines" => options.lines = value == "1",
                 "burst" => options.burst = value.parse()?,
