@@ -43,6 +43,13 @@ pub(crate) trait Supply: Send {
     /// A batch is over, or the stream has to wait.
     fn announce(&mut self);
 
+    /// A quantum is over; after it the stream goes on or waits. True if it waits for other members
+    /// of its group that are at work.
+    fn pause(&mut self, _waits: bool) -> bool {
+        self.announce();
+        false
+    }
+
     /// The stream ends: after this nothing is opened. The window has been flushed.
     fn end(&mut self, cx: &Cx<'_>);
 

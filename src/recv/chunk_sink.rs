@@ -356,6 +356,10 @@ impl<S: Supply> Sink for ChunkSink<S> {
         self.window.supply().announce();
     }
 
+    fn pause(&mut self, waits: bool) -> bool {
+        self.window.supply().pause(waits)
+    }
+
     fn end_batch(&mut self) {
         self.place.end_batch();
     }

@@ -4,6 +4,7 @@
 //! not our code.
 
 mod ages;
+mod bursts;
 mod groups;
 mod lone;
 mod lone_model;
