@@ -15,6 +15,8 @@
 //! are ready, and at the end print one line of JSON. `benches/peers/receive.py` runs them beside
 //! the peer.
 
+/// That of the library, which keeps it to itself.
+#[allow(unreachable_pub)]
 #[path = "../../src/memory/copy.rs"]
 mod copy;
 mod load;

@@ -6,7 +6,7 @@ use crate::load::HEADER;
 use crate::options::Options;
 use crate::system::{Messages, set_option};
 use crate::udp::{Bursts, Done};
-use crate::{Result, memory, system};
+use crate::{Result, copy, memory, system};
 
 /// Messages per call, as few as stay in the cache, unless the options say otherwise.
 const MERGED: usize = 8;
@@ -45,8 +45,8 @@ pub(crate) fn receive(options: &Options) -> Result<()> {
                     (chunk, at) = ((chunk + 1) % chunks.len(), 0);
                 }
                 let place = &mut chunks[chunk].data_mut()[at..at + payload.len()];
-                if options.lines {
-                    system::copy_lines(payload, place);
+                if options.nontemporal {
+                    system::copy_past_caches(payload, place);
                 } else {
                     place.copy_from_slice(payload);
                 }
@@ -55,6 +55,7 @@ pub(crate) fn receive(options: &Options) -> Result<()> {
             }
         }
     }
+    copy::settle_copies();
     std::hint::black_box(&mut chunks);
     done.print(bytes / options.heap as u64, bytes, batches);
     Ok(())

@@ -2,6 +2,9 @@
 
 use std::str::FromStr;
 
+use speadway::memory::CopyMode;
+use speadway::recv::StreamConfig;
+
 use crate::Result;
 
 /// The workload and how to receive it. Sizes are in bytes.
@@ -23,6 +26,8 @@ pub(crate) struct Options {
     pub(crate) passes: usize,
     /// Whether packets in memory and chunks are to be in huge pages.
     pub(crate) huge: bool,
+    /// Whether large payloads are copied past the caches, by streams and the minimal loop.
+    pub(crate) nontemporal: bool,
     /// The cores for workers, one to each; everything else stays on the first.
     pub(crate) cores: Vec<usize>,
     /// Streams, each with packets of its own.
@@ -40,8 +45,6 @@ pub(crate) struct Options {
     pub(crate) splice: bool,
     /// Microseconds to gather packets for, after a wake-up.
     pub(crate) coalesce: u64,
-    /// Whether the minimal loop copies as the library does, instead of by `memcpy`.
-    pub(crate) lines: bool,
     /// Heaps that a receiver sends to itself before it goes on; with 0, others send.
     pub(crate) burst: u64,
     /// Whether to compare what came with what was sent, where the way offers it.
@@ -65,6 +68,7 @@ impl Default for Options {
             bytes: 256 << 20,
             passes: 3,
             huge: true,
+            nontemporal: false,
             cores: Vec::new(),
             streams: 1,
             group: false,
@@ -73,7 +77,6 @@ impl Default for Options {
             merge: true,
             splice: false,
             coalesce: 0,
-            lines: false,
             burst: 0,
             check: false,
             ports: Vec::new(),
@@ -101,6 +104,12 @@ impl Options {
         member as usize
     }
 
+    /// How a stream treats packets.
+    pub(crate) fn stream_config(&self) -> StreamConfig {
+        let mode = if self.nontemporal { CopyMode::NonTemporal } else { CopyMode::Cached };
+        StreamConfig::default().copy_mode(mode)
+    }
+
     pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Self> {
         let mut options = Self::default();
         for argument in arguments {
@@ -116,6 +125,7 @@ impl Options {
                 "bytes" => options.bytes = value.parse()?,
                 "passes" => options.passes = value.parse()?,
                 "huge" => options.huge = value == "1",
+                "nontemporal" => options.nontemporal = value == "1",
                 "core" => options.cores = list(value)?,
                 "streams" => options.streams = value.parse()?,
                 "group" => options.group = value == "1",
@@ -124,7 +134,6 @@ impl Options {
                 "merge" => options.merge = value == "1",
                 "splice" => options.splice = value == "1",
                 "coalesce" => options.coalesce = value.parse()?,
-                "lines" => options.lines = value == "1",
                 "burst" => options.burst = value.parse()?,
                 "check" => options.check = value == "1",
                 "port" => options.ports = list(value)?,

@@ -41,7 +41,10 @@ impl Streams {
                 .eviction(Eviction::Lossless)
                 .ring(pool, ring, RingPolicy::default());
             for (reader, worker) in readers.into_iter().zip(on) {
-                let member = Member::new(layout.clone()).window(options.window).reader(reader);
+                let member = Member::new(layout.clone())
+                    .config(options.stream_config())
+                    .window(options.window)
+                    .reader(reader);
                 group = group.member(worker, member);
             }
             return Ok(Self::Group(group.start()?));
@@ -49,6 +52,7 @@ impl Streams {
         // All are known to the ring before the first can end, and the ring with it.
         let streams = readers.into_iter().map(|reader| {
             Stream::chunks(layout.clone())
+                .config(options.stream_config())
                 .window(options.window)
                 .ring(pool, ring, RingPolicy::default())
                 .reader(reader)

@@ -8,7 +8,7 @@ use std::ptr;
 
 use speadway::chunk::Chunk;
 
-use crate::copy::copy;
+use crate::copy::{CopyMode, copy};
 use crate::load::HEADER;
 
 /// CPU seconds of this process so far, in user and in kernel mode.
@@ -24,12 +24,12 @@ pub(crate) fn cpu_seconds() -> f64 {
     seconds(usage.ru_utime) + seconds(usage.ru_stime)
 }
 
-/// Copies payload as the library does.
+/// Copies payload as the library does past the caches.
 #[inline]
-pub(crate) fn copy_lines(from: &[u8], to: &mut [u8]) {
+pub(crate) fn copy_past_caches(from: &[u8], to: &mut [u8]) {
     assert!(from.len() == to.len());
     // SAFETY: both are of one length, and `to` is borrowed exclusively.
-    unsafe { copy(from, to.as_mut_ptr()) };
+    unsafe { copy(from, to.as_mut_ptr(), CopyMode::NonTemporal) };
 }
 
 /// Sets an option whose value is a number.

@@ -7,6 +7,7 @@ use std::time::Instant;
 use super::exchange::{Cx, ParkReason};
 use super::group::Group;
 use super::view::ChunkView;
+use crate::memory::settle_copies;
 
 /// What a window asked for a chunk is given.
 pub(crate) enum Supplied {
@@ -204,6 +205,7 @@ impl<S: Supply> Window<S> {
     }
 
     fn release_until(&mut self, target: u64) {
+        settle_copies();
         while self.head < target {
             let Some(slot) = self.slots.pop_front() else { break };
             self.supply.release(self.head, slot.units);
