@@ -14,6 +14,7 @@ rounds' own ratios.
   udp      UDP over loopback at the highest rate that all hold: receiver CPU s/GB
   single   the same from a sender that sends packets one by one
   pool     udp with 256 chunks, a gigabyte
+  scatter  payloads received straight into their places, and copies past the caches
   top      the highest rate without loss, by the search of `speadway bench`, from a sender whose packets
            the kernel does not copy: twice as fast, but dearer to receive from, so not for the others
 """
@@ -51,6 +52,14 @@ HEAP = 65536
 # Without trains a packet costs a system call to send, which bounds what a sender can do.
 SINGLE = [(1416, 1), (1416, 2), (8912, 4), (8912, 6)]
 COALESCE_MICROSECONDS = 100
+# Other ways of ours and of the minimal loop, for `scatter`.
+WAYS = {
+    "ours, past caches": ("udp", {"nontemporal": 1}),
+    "minimal, past caches": ("minimal", {"nontemporal": 1}),
+    "scatter, 2 a call": ("scatter", {"batch": 2}),
+}
+# Heaps of a burst fit into the receive buffer.
+BURST, BURST_HEAPS = 32, 8192
 
 
 def words(options):
@@ -79,7 +88,8 @@ class Bench:
             program = [self.peers[receiver], PEER, way]
             options = {**options, "port": self.options.port}
         else:
-            program = [OURS, receiver]
+            way, more = WAYS.get(receiver, (receiver, {}))
+            program, options = [OURS, way], {**options, **more}
         return [*self.prefix, *program, *words(options)]
 
     def start(self, command):
@@ -177,10 +187,26 @@ class Bench:
         title = f"the same, ours gathering for {COALESCE_MICROSECONDS} µs"
         self.compare(title, [{**load, **coalescing} for load in loads])
 
-    def compare(self, title, loads):
-        receivers = ["udp", "minimal", *self.peers]
+    def compare(self, title, loads, floors=("minimal",)):
+        receivers = ["udp", *floors, *self.peers]
         results = self.rounds([(load, receivers) for load in loads], self.send)
-        self.table(title, ["minimal"], "udp", loads, results)
+        self.table(title, floors, "udp", loads, results)
+
+    def scatter(self):
+        """Payloads received straight into their places, beside the ways that copy them."""
+        chunks = [{"chunks": 8, "window": 4}, {"chunks": 256, "window": 8}]
+        payloads = [{"payload": payload, **chunk} for payload in PAYLOADS[1:] for chunk in chunks]
+        floors = ["scatter", "scatter, 2 a call", "minimal, past caches", "ours, past caches", "minimal"]
+        loads = [{**payload, "rate": rate} for payload in payloads for rate in RATES[:2]]
+        self.compare("UDP, trains, payloads received into their places, CPU s/GB", loads, floors)
+        floors = [name for name in floors if name != "ours, past caches"]
+        cases = [{**payload, "burst": BURST, "heaps": BURST_HEAPS} for payload in payloads]
+        results = self.rounds([(case, floors) for case in cases], self.burst)
+        self.table("the same from bursts of their own", floors[:-1], "minimal", cases, results, [])
+
+    def burst(self, receiver, case):
+        answer = self.finish(self.start(self.command(receiver, "udp", case)))
+        return answer and answer["cpu"] / answer["bytes"] * GB
 
     def top(self):
         """The highest rate that loses nothing: a search for each receiver, in turns."""
@@ -211,19 +237,22 @@ class Bench:
         trials = [self.trial(receiver, load, SHORT_SECONDS, splice=True, hurry=True) for _ in range(3)]
         return statistics.median(trial.kept for trial in trials if trial)
 
-    def table(self, title, floors, ours, cases, results):
-        names = [ours, *self.peers, *floors]
-        others = ["best peer", *floors]
+    def table(self, title, floors, ours, cases, results, peers=None):
+        peers = list(self.peers) if peers is None else peers
+        names = [ours, *peers, *floors]
+        others = [*(["best peer"] if peers else []), *floors]
         print(f"\n### {title}\n")
-        print("| load | " + " | ".join(names + [f"ours / {other}" for other in others]) + " |")
+        first = "ours" if ours in ("memory", "udp") else ours
+        columns = [first, *names[1:], *(f"{first} / {other}" for other in others)]
+        print("| load | " + " | ".join(columns) + " |")
         print("|" + "---|" * (1 + len(names) + len(others)))
         for case in cases:
             runs = {name: results[str(case), name] for name in names}
             medians = {name: median(values) for name, values in runs.items()}
             cells = [show(medians[name], runs[name]) for name in names]
-            held = [name for name in self.peers if medians[name] is not None]
-            best = min(held, key=lambda name: medians[name], default=None)
-            cells += [ratio(runs, medians, ours, other) for other in [best, *floors]]
+            held = [name for name in peers if medians[name] is not None]
+            best = [min(held, key=lambda name: medians[name], default=None)] if peers else []
+            cells += [ratio(runs, medians, ours, other) for other in [*best, *floors]]
             print(f"| {' '.join(words(case))} | " + " | ".join(cells) + " |", flush=True)
 
 
@@ -266,7 +295,7 @@ def main():
     parser.add_argument("--timeout", type=float, default=60)
     parser.add_argument("--prefix", default="", help="such as 'chrt -f 5', on a busy machine")
     parser.add_argument("--log", help="a file for every single answer, as JSON")
-    parser.add_argument("what", nargs="+", choices=["memory", "udp", "single", "pool", "top"])
+    parser.add_argument("what", nargs="+", choices=["memory", "udp", "single", "pool", "top", "scatter"])
     options = parser.parse_args()
     bench = Bench(options)
     for what in options.what:
