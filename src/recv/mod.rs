@@ -12,12 +12,14 @@
 
 mod chunk_sink;
 mod config;
+mod control;
 mod engine;
 #[cfg(all(any(test, speadway_fuzz), not(speadway_loom)))]
 #[doc(hidden)]
 pub mod fuzz;
 mod group;
 mod heap_sink;
+mod look;
 mod reader;
 pub mod readers;
 mod rejects;
@@ -35,12 +37,12 @@ pub use config::{
     ConfigError, DEFAULT_MAX_CHUNKS, DEFAULT_MAX_HEAP_SIZE, DEFAULT_MAX_HEAPS, DEFAULT_QUANTUM,
     StreamConfig, WindowSize,
 };
+pub use control::End;
 pub use engine::Flow;
 pub use group::{Group, GroupBuilder, Member};
 pub use reader::{Inlet, ReadState, Reader, Watch};
 pub(crate) use stats::Counter;
 pub use stats::StreamStats;
 pub use stream::{ChunkStreamBuilder, HeapStreamBuilder, Stream, StreamHandle};
-pub use task::End;
 pub(crate) use worker::{Polled, Task, TaskCx, on_worker};
 pub use worker::{WaitStrategy, Worker, WorkerBuilder};

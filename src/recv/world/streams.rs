@@ -16,14 +16,16 @@ use crate::chunk::{
     Place, Placement, Ready, RingAllocate, RingReady, ring_exchange,
 };
 use crate::heap::Heap;
+use crate::memory::CopyMode;
 use crate::memory::HeapAllocator;
 use crate::recv::StreamConfig;
+use crate::recv::control::{Shared, StreamControl};
 use crate::recv::engine::{Engine, Sink};
 use crate::recv::heap_sink::{HeapOptions, HeapSink};
 use crate::recv::reader::Reader;
 use crate::recv::stats::Counters;
 use crate::recv::stream::{ChunkStreamOptions, Parts};
-use crate::recv::task::{Shared, Sources, StreamControl, StreamTask};
+use crate::recv::task::{Sources, StreamTask};
 use crate::recv::worker::{Polled, Task, TaskCx};
 use crate::wire::BugCompat;
 
@@ -75,6 +77,11 @@ impl World {
             .stream_id(stream as u64)
             .quantum(plan.quantum)
             .end_with_first_reader(plan.end_with_first_reader)
+            .copy_mode(if plan.quantum.is_multiple_of(2) {
+                CopyMode::NonTemporal
+            } else {
+                CopyMode::Cached
+            })
     }
 
     /// Starts stream number `stream` on its worker; false if its group takes no more.
