@@ -64,10 +64,9 @@ impl<'a, 'py> FromPyObject<'a, 'py> for Truth {
     type Error = PyErr;
 
     fn extract(object: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
-        if object.is_none() || object.get_type().hasattr("__bool__")? {
-            if let Ok(truth) = object.is_truthy() {
-                return Ok(Self(truth));
-            }
+        let can_be_asked = object.is_none() || object.get_type().hasattr("__bool__")?;
+        if can_be_asked && let Ok(truth) = object.is_truthy() {
+            return Ok(Self(truth));
         }
         Err(PyTypeError::new_err(format!("{} is neither True nor False", object.repr()?)))
     }
