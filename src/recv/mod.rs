@@ -42,5 +42,5 @@ pub(crate) use stats::Counter;
 pub use stats::StreamStats;
 pub use stream::{ChunkStreamBuilder, HeapStreamBuilder, Stream, StreamHandle};
 pub use task::End;
-pub(crate) use worker::{Polled, Task, TaskCx, on_worker};
+pub(crate) use worker::{Polled, Task, TaskCx, as_worker, on_worker, panic_message};
 pub use worker::{WaitStrategy, Worker, WorkerBuilder};
