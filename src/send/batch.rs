@@ -3,7 +3,7 @@
 use std::io::IoSlice;
 use std::ops::Range;
 
-use super::heap::Heap;
+use super::heap::{Heap, Plan};
 use crate::net::{PacketParts, TRAIN_BYTES, TRAIN_PACKETS};
 
 /// Packets that a batch has at least, if there are so many: what a call costs is spread thin by then.
@@ -103,9 +103,9 @@ impl Batch {
         self.paced
     }
 
-    /// Forgets packets that were sent.
-    pub(crate) fn advance(&mut self, sent: usize) {
-        self.bytes -= self.waiting()[..sent].iter().map(|made| made.len).sum::<usize>();
+    /// Forgets packets that were sent, which have so many bytes.
+    pub(crate) fn advance(&mut self, sent: usize, bytes: usize) {
+        self.bytes -= bytes;
         self.sent += sent;
         if self.sent >= self.packets.len() {
             self.clear();
@@ -132,17 +132,34 @@ impl Batch {
             *bytes -= if keep { 0 } else { made.len };
             keep
         });
-        self.advance(0);
+        self.advance(0, 0);
     }
 
-    /// Where headers are written.
-    pub(crate) fn scratch(&mut self) -> &mut Vec<u8> {
-        &mut self.scratch
+    /// Makes packets of `heap`, which was planned as `plan`, and adds them while there is room for
+    /// `burst`: at least one if there is one, and at most `most`. Says how many. `about` is the number of
+    /// the request, of the heap therein and of the substream, and the rate.
+    pub(crate) fn make(
+        &mut self,
+        about: (u64, usize, usize, f64),
+        heap: &Heap,
+        plan: &mut Plan,
+        most: usize,
+        burst: usize,
+    ) -> usize {
+        let mut made = 0;
+        while made < most && (made == 0 || self.has_room(burst)) {
+            let header = self.scratch.len();
+            let Some(payload) = plan.next_packet(heap, &mut self.scratch) else { break };
+            self.add(about, heap, header, payload);
+            made += 1;
+        }
+        made
     }
 
     /// Adds the packet whose header has just been written from `header` of the scratch on, with
     /// this part of the heap's payload.
-    pub(crate) fn add(
+    #[inline]
+    fn add(
         &mut self,
         (request, heap_number, substream, rate): (u64, usize, usize, f64),
         heap: &Heap,

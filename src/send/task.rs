@@ -12,7 +12,7 @@ use super::batch::{Batch, MOST_PACKETS, Made};
 use super::config::SendConfig;
 use super::heap::{Heap, Plan};
 use super::pacer::Pacer;
-use super::request::{Completion, HeapRef, Request, SendError};
+use super::request::{Completion, Request, SendError};
 use super::shared::Shared;
 use super::transport::Transport;
 use crate::recv::{Polled, TaskCx, Watch};
@@ -187,33 +187,39 @@ impl SendTask {
         }
     }
 
-    /// Makes packets of the newest request while there is room: of one heap until it has none left,
-    /// or if heaps are interleaved one. False if the request has none left.
+    /// Makes packets of the newest request while there is room, or if heaps are interleaved one. False
+    /// if the request has none left.
     fn make_packets(&mut self, burst: usize) -> bool {
         let number = self.first + self.active.len().saturating_sub(1) as u64;
         let Some(active) = self.active.back_mut() else { return false };
-        active.plan_more(&mut self.plans, self.config.max_packet_size);
-        let Some((at, plan)) = self.plans.front_mut() else { return false };
-        let HeapRef { heap, substream, rate, .. } = &active.request.work.heaps()[*at];
-        let about = (number, *at, *substream, rate.unwrap_or(self.config.rate));
-        let is_interleaved = active.request.work.is_interleaved();
+        let packet_size = self.config.max_packet_size;
+        if active.request.work.is_interleaved() {
+            active.plan_all(&mut self.plans, packet_size);
+            let Some((at, mut plan)) = self.plans.pop_front() else { return false };
+            let (heap, about) = active.about(number, at, self.config.rate);
+            active.in_batch += self.batch.make(about, heap, &mut plan, 1, burst);
+            if !plan.is_finished() {
+                self.plans.push_back((at, plan));
+            }
+            return true;
+        }
+        let waiting = self.plans.pop_front();
+        let Some((mut at, mut plan)) = waiting.or_else(|| active.next_plan(packet_size)) else {
+            return false;
+        };
         loop {
-            let scratch = self.batch.scratch();
-            let header = scratch.len();
-            if let Some(payload) = plan.next_packet(heap, scratch) {
-                self.batch.add(about, heap, header, payload);
-                active.in_batch += 1;
-            }
-            if plan.is_finished() {
-                self.plans.pop_front();
-                return true;
-            }
-            if is_interleaved {
-                self.plans.rotate_left(1);
+            let (heap, about) = active.about(number, at, self.config.rate);
+            active.in_batch += self.batch.make(about, heap, &mut plan, MOST_PACKETS, burst);
+            if !plan.is_finished() {
+                self.plans.push_front((at, plan));
                 return true;
             }
             if !self.batch.has_room(burst) {
                 return true;
+            }
+            match active.next_plan(packet_size) {
+                Some(next) => (at, plan) = next,
+                None => return true,
             }
         }
     }
@@ -244,31 +250,31 @@ impl SendTask {
 
     fn account(&mut self, count: usize, now: Instant) {
         let sent = &self.batch.waiting()[..count];
-        let bytes_of = |run: &[Made]| run.iter().map(|made| made.len as u64).sum::<u64>();
+        let bytes_of = |run: &[Made]| run.iter().map(|made| made.len).sum::<usize>();
         let mut bytes = 0;
         for run in sent.chunk_by(|a, b| a.request == b.request) {
             let active = &mut self.active[(run[0].request - self.first) as usize];
+            let of_run = bytes_of(run);
             active.in_batch -= run.len();
-            active.bytes += bytes_of(run);
-            bytes += bytes_of(run);
+            active.bytes += of_run as u64;
+            bytes += of_run;
         }
         if self.batch.is_paced() {
             for run in sent.chunk_by(|a, b| a.rate == b.rate) {
-                self.pacer.sent(bytes_of(run), run[0].rate, now);
+                self.pacer.sent(bytes_of(run) as u64, run[0].rate, now);
             }
         } else {
-            self.pacer.sent(bytes, 0.0, now);
+            self.pacer.sent(bytes as u64, 0.0, now);
         }
         self.shared.stats.packets.add(count as u64);
-        self.shared.stats.bytes.add(bytes);
-        self.batch.advance(count);
+        self.shared.stats.bytes.add(bytes as u64);
+        self.batch.advance(count, bytes);
         self.complete();
     }
 
-    /// The time, if the next packets have a rate to keep; it costs something to ask.
+    /// The time, if packets have a rate to keep; it costs something to ask.
     fn paced_now(&self) -> Instant {
-        let paced = self.batch.waiting().iter().any(|made| made.rate > 0.0);
-        if paced { Instant::now() } else { self.shared.started }
+        if self.batch.is_paced() { Instant::now() } else { self.shared.started }
     }
 
     /// Completes requests that are done, in order.
@@ -426,25 +432,40 @@ impl Active {
         Self { request, next_heap: 0, next_cnt, bytes: 0, in_batch: 0, error: None }
     }
 
-    /// Plans the next heap, or all of them if they are interleaved.
-    fn plan_more(&mut self, plans: &mut VecDeque<(usize, Plan)>, packet_size: usize) {
-        let interleaved = self.request.work.is_interleaved();
-        while self.error.is_none() && (plans.is_empty() || interleaved) {
-            let Some(heap) = self.request.work.heaps().get(self.next_heap) else { return };
-            let at = self.next_heap;
-            self.next_heap += 1;
-            let cnt = heap.cnt.unwrap_or_else(|| {
-                let cnt = masked(self.next_cnt, heap.heap.flavour());
-                self.next_cnt = self.next_cnt.wrapping_add(self.request.step);
-                cnt
-            });
-            match heap.heap.plan(cnt, packet_size) {
-                Ok(plan) => plans.push_back((at, plan)),
-                Err(error) => {
-                    plans.clear();
-                    self.error = Some(SendError::Encode(error));
-                }
+    /// A heap of it, and what its packets have in common.
+    #[inline]
+    fn about(&self, number: u64, at: usize, rate: f64) -> (&Heap, (u64, usize, usize, f64)) {
+        let heap = &self.request.work.heaps()[at];
+        (&heap.heap, (number, at, heap.substream, heap.rate.unwrap_or(rate)))
+    }
+
+    /// Plans the next heap; `None` if there is none or one cannot be sent.
+    #[inline]
+    fn next_plan(&mut self, packet_size: usize) -> Option<(usize, Plan)> {
+        let at = self.next_heap;
+        let heap = self.request.work.heaps().get(at).filter(|_| self.error.is_none())?;
+        self.next_heap += 1;
+        let cnt = heap.cnt.unwrap_or_else(|| {
+            let cnt = masked(self.next_cnt, heap.heap.flavour());
+            self.next_cnt = self.next_cnt.wrapping_add(self.request.step);
+            cnt
+        });
+        match heap.heap.plan(cnt, packet_size) {
+            Ok(plan) => Some((at, plan)),
+            Err(error) => {
+                self.error = Some(SendError::Encode(error));
+                None
             }
+        }
+    }
+
+    /// Plans all heaps that are not yet planned.
+    fn plan_all(&mut self, plans: &mut VecDeque<(usize, Plan)>, packet_size: usize) {
+        while let Some(next) = self.next_plan(packet_size) {
+            plans.push_back(next);
+        }
+        if self.error.is_some() {
+            plans.clear();
         }
     }
 
