@@ -4,6 +4,7 @@ mod common;
 
 use common::{heap, samples};
 use speadway::chunk::{ChunkPool, Layout, RingPolicy};
+use speadway::memory::CopyMode;
 use speadway::recv::readers::MemoryReader;
 use speadway::recv::{Stream, StreamConfig, Worker};
 use speadway::ring::Ring;
@@ -33,8 +34,9 @@ fn each_packet_has_its_flag() {
         .filter(|&(n, p, _)| (n, p) != (1, 1) && (n, p) != (2, 0))
         .map(|(_, _, packet)| packet.clone())
         .collect();
+    let config = StreamConfig::default().allow_out_of_order(true).copy_mode(CopyMode::NonTemporal);
     let stream = Stream::chunks(layout)
-        .config(StreamConfig::default().allow_out_of_order(true))
+        .config(config)
         .ring(&pool, &ring, RingPolicy::default())
         .reader(MemoryReader::new(sent.concat()))
         .start(&Worker::new().unwrap())

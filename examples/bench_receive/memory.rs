@@ -71,6 +71,7 @@ pub(crate) fn stream(options: &Options) -> Result<()> {
     time(options, heaps, || {
         let ring = Ring::new(options.chunks)?;
         let stream = Stream::chunks(layout.clone())
+            .config(options.stream_config())
             .window(options.window)
             .ring(&pool, &ring, RingPolicy::default())
             .reader(MemoryReader::new(packets.clone()))

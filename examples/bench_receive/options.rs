@@ -1,5 +1,8 @@
 //! What can be said on the command line.
 
+use speadway::memory::CopyMode;
+use speadway::recv::StreamConfig;
+
 use crate::Result;
 
 /// The workload and how to receive it. Sizes are in bytes.
@@ -21,6 +24,8 @@ pub(crate) struct Options {
     pub(crate) passes: usize,
     /// Whether packets in memory and chunks are to be in huge pages.
     pub(crate) huge: bool,
+    /// Whether large payloads are copied past the caches.
+    pub(crate) nontemporal: bool,
     /// The core to stay on.
     pub(crate) core: Option<usize>,
     /// The socket buffer to ask for.
@@ -50,6 +55,7 @@ impl Default for Options {
             bytes: 256 << 20,
             passes: 3,
             huge: true,
+            nontemporal: false,
             core: None,
             buffer: 4 << 20,
             batch: 0,
@@ -63,6 +69,12 @@ impl Default for Options {
 }
 
 impl Options {
+    /// How a stream treats packets.
+    pub(crate) fn stream_config(&self) -> StreamConfig {
+        let mode = if self.nontemporal { CopyMode::NonTemporal } else { CopyMode::Cached };
+        StreamConfig::default().copy_mode(mode)
+    }
+
     pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Self> {
         let mut options = Self::default();
         for argument in arguments {
@@ -78,6 +90,7 @@ impl Options {
                 "bytes" => options.bytes = value.parse()?,
                 "passes" => options.passes = value.parse()?,
                 "huge" => options.huge = value == "1",
+                "nontemporal" => options.nontemporal = value == "1",
                 "core" => options.core = Some(value.parse()?),
                 "buffer" => options.buffer = value.parse()?,
                 "batch" => options.batch = value.parse()?,

@@ -26,6 +26,7 @@ pub(crate) fn stream(options: &Options) -> Result<()> {
     let reader = UdpReader::bind_with(&socket, &receiver)?;
     let port = reader.local_addr().port();
     let stream = Stream::chunks(layout)
+        .config(options.stream_config())
         .window(options.window)
         .ring(&pool, &ring, RingPolicy::default())
         .reader(reader)

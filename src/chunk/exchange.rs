@@ -43,8 +43,9 @@ pub trait Ready<T = Chunk>: Send {
     /// The item, if it cannot be taken now.
     fn ready(&mut self, item: T, waker: &Waker) -> Result<(), T>;
 
-    /// A batch is over, or the stream has to wait: what was taken since the last time should be
-    /// passed on now. For those that do it for several at once; what wraps another has to hand it on.
+    /// A batch is over, or the stream (the last of a group's) has to wait: what was taken since the
+    /// last time should be passed on now. For those that do it for several at once; what wraps
+    /// another has to hand it on.
     fn announce(&mut self) {}
 
     /// Nothing will follow.

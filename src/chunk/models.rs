@@ -43,6 +43,8 @@ struct World {
     free: usize,
     room: usize,
     delivered: Vec<u64>,
+    /// How many of the delivered consumers were told about.
+    announced: usize,
     ends: usize,
     /// One place for both sides: no model waits at both.
     waker: Option<Waker>,
@@ -77,6 +79,11 @@ impl Outside {
 
     fn delivered(&self) -> Vec<u64> {
         self.0.lock().unwrap().delivered.clone()
+    }
+
+    fn all_is_announced(&self) -> bool {
+        let world = self.0.lock().unwrap();
+        world.announced == world.delivered.len()
     }
 
     fn ends(&self) -> usize {
@@ -118,6 +125,12 @@ impl Ready for Outside {
         world.room -= 1;
         world.delivered.push(chunk.id());
         Ok(())
+    }
+
+    fn announce(&mut self) {
+        self.step();
+        let mut world = self.0.lock().unwrap();
+        world.announced = world.delivered.len();
     }
 
     fn end(&mut self) {
@@ -180,6 +193,11 @@ impl Bare {
         }
     }
 
+    /// Its quantum is over, and it waits.
+    fn rest(&mut self) -> bool {
+        self.supply.pause(true)
+    }
+
     fn end(&mut self) {
         self.supply.end(&Self::cx(&self.waker));
     }
@@ -216,7 +234,10 @@ impl Flush for Bare {
     }
 
     fn finish(rest: Self::Rest) {
-        rest.into_iter().for_each(|group| group.publish());
+        rest.into_iter().for_each(|group| {
+            group.publish();
+            group.announce_if_idle();
+        });
     }
 }
 
@@ -397,6 +418,7 @@ fn an_eager_member_gets_on_once_a_quantum_ends() {
         let group = outside.group(Eviction::Eager, 1);
         let [mut ahead, mut behind] = [0, 1].map(|number| Bare::join(&group, number));
         assert_eq!((ahead.open(0), behind.open(0)), (None, None));
+        behind.rest();
         let behind_waker = behind.waker.clone();
         let behind = Arc::new(Gated(Gate::new(behind)));
         let laggard: Arc<dyn Laggard> = behind.clone();
@@ -413,7 +435,56 @@ fn an_eager_member_gets_on_once_a_quantum_ends() {
             assert!(ahead.was_called());
             assert_eq!(ahead.open(1), None);
         }
+        ahead.rest();
         assert_eq!(outside.delivered(), [0]);
+        assert!(outside.all_is_announced());
+    });
+}
+
+#[test]
+fn what_is_handed_over_is_announced_once_all_wait() {
+    explore(3, || {
+        let outside = Outside::new(9, 9);
+        let group = outside.group(Eviction::Lossless, 1);
+        let mut members = Bare::pair(&group);
+        for member in &mut members {
+            assert_eq!(member.open(0), None);
+        }
+        let threads = members.map(|mut member| {
+            thread::spawn(move || {
+                member.advance(1);
+                let parked = member.open(1).is_some();
+                member.rest();
+                (member, parked)
+            })
+        });
+        let members = threads.map(|thread| thread.join().unwrap());
+        // Who was woken may have been counted on; its worker polls it.
+        for (mut member, _) in members.into_iter().filter(|(_, parked)| *parked) {
+            assert!(member.was_called());
+            assert_eq!(member.open(1), None);
+            member.rest();
+        }
+        assert_eq!(outside.delivered(), [0]);
+        assert!(outside.all_is_announced());
+    });
+}
+
+#[test]
+fn a_member_counts_only_on_one_that_announces() {
+    explore(3, || {
+        let outside = Outside::new(9, 9);
+        let group = outside.group(Eviction::Lossless, 2);
+        let [mut ahead, mut behind] = Bare::pair(&group);
+        assert_eq!((ahead.open(0), behind.open(0)), (None, None));
+        behind.advance(1);
+        behind.rest();
+        let other = thread::spawn(move || behind.end());
+        ahead.advance(1);
+        assert!(!ahead.rest(), "it is not parked");
+        other.join().unwrap();
+        assert_eq!(outside.delivered(), [0]);
+        assert!(outside.all_is_announced());
     });
 }
 

@@ -9,7 +9,7 @@ use std::ptr::{NonNull, copy_nonoverlapping};
 use std::sync::atomic::{AtomicU8, AtomicU16, Ordering};
 
 use super::Chunk;
-use crate::memory::copy;
+use crate::memory::{CopyMode, copy};
 
 /// The addresses of an open chunk, valid while the chunk is in the window that handed the view out.
 ///
@@ -69,9 +69,10 @@ impl ChunkView {
             && (extra_len == 0 || inside(extra, extra_len, self.extra_len))
     }
 
-    /// Copies `bytes` to `offset` of the chunk's data. Nothing is written if they do not fit.
+    /// Copies `bytes` to `offset` of the chunk's data. Nothing is written if they do not fit. Before
+    /// other threads may look at it, copies have to be [settled](crate::memory::settle_copies).
     #[inline]
-    pub(crate) fn write(&self, offset: usize, bytes: &[u8]) -> bool {
+    pub(crate) fn write(&self, offset: usize, bytes: &[u8], mode: CopyMode) -> bool {
         if offset > self.data_len || bytes.len() > self.data_len - offset {
             return false;
         }
@@ -81,7 +82,7 @@ impl ChunkView {
         // `bytes` is a packet in a receive buffer, which is never chunk memory. No other thread
         // writes these bytes: a lone stream has no other writer, and a group member writes a unit
         // only after it claimed it, or its user promised disjointness.
-        unsafe { copy(bytes, target.as_ptr()) };
+        unsafe { copy(bytes, target.as_ptr(), mode) };
         true
     }
 
@@ -177,10 +178,11 @@ mod tests {
     fn writes_stay_inside() {
         let mut chunk = chunk();
         let view = ChunkView::new(&mut chunk, None);
-        assert!(view.write(60, &[1, 2, 3, 4]));
-        assert!(!view.write(61, &[1, 2, 3, 4]));
-        assert!(!view.write(usize::MAX, &[1]));
-        assert!(view.write(64, &[]));
+        let write = |offset, bytes: &[u8]| view.write(offset, bytes, CopyMode::default());
+        assert!(write(60, &[1, 2, 3, 4]));
+        assert!(!write(61, &[1, 2, 3, 4]));
+        assert!(!write(usize::MAX, &[1]));
+        assert!(write(64, &[]));
         assert!(view.write_extra(7, &[9]) && !view.write_extra(8, &[9]));
         assert!(view.mark(3) && !view.mark(3) && !view.mark(4));
         assert_eq!(&chunk.data()[60..], [1, 2, 3, 4]);

@@ -7,6 +7,7 @@ use std::time::Instant;
 use super::exchange::{Cx, ParkReason};
 use super::group::Group;
 use super::view::ChunkView;
+use crate::memory::settle_copies;
 
 /// What a window asked for a chunk is given.
 pub(crate) enum Supplied {
@@ -42,6 +43,13 @@ pub(crate) trait Supply: Send {
 
     /// A batch is over, or the stream has to wait.
     fn announce(&mut self);
+
+    /// A quantum is over; after it the stream goes on or waits. True if it waits for other members
+    /// of its group that are at work.
+    fn pause(&mut self, _waits: bool) -> bool {
+        self.announce();
+        false
+    }
 
     /// The stream ends: after this nothing is opened. The window has been flushed.
     fn end(&mut self, cx: &Cx<'_>);
@@ -197,6 +205,7 @@ impl<S: Supply> Window<S> {
     }
 
     fn release_until(&mut self, target: u64) {
+        settle_copies();
         while self.head < target {
             let Some(slot) = self.slots.pop_front() else { break };
             self.supply.release(self.head, slot.units);

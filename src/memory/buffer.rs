@@ -8,7 +8,7 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 
 use super::MemoryError;
-use super::copy::copy;
+use super::copy::{CopyMode, copy};
 use super::mapping::{MapOptions, Mapping};
 use super::storage::Storage;
 
@@ -134,7 +134,7 @@ impl Buffer {
         let place = self.get_mut(offset..).and_then(|rest| rest.get_mut(..bytes.len()));
         let Some(place) = place else { return false };
         // SAFETY: the place is as long as the bytes, and borrowed exclusively.
-        unsafe { copy(bytes, place.as_mut_ptr()) };
+        unsafe { copy(bytes, place.as_mut_ptr(), CopyMode::Cached) };
         true
     }
 

@@ -37,7 +37,8 @@ mod storage;
 
 pub use allocator::{Allocator, HeapAllocator, MmapAllocator};
 pub use buffer::Buffer;
-pub(crate) use copy::copy;
+pub use copy::CopyMode;
+pub(crate) use copy::{copy, settle_copies};
 pub use error::MemoryError;
 pub use mapping::{HugePages, MapOptions};
 pub use pool::{MemoryPool, PoolStats};

@@ -9,6 +9,7 @@ use crate::chunk::{
     Verdict, Window,
 };
 use crate::heap::{HeapOutcome, Origin, PacketDiscard, Slot};
+use crate::memory::{CopyMode, settle_copies};
 use crate::wire::Packet;
 
 /// Places heaps in the chunks of a window.
@@ -33,6 +34,7 @@ pub(crate) struct ChunkOptions {
     pub(crate) member: usize,
     /// Whether the sequence may be followed backwards: only where no others share it.
     pub(crate) may_go_back: bool,
+    pub(crate) copy_mode: CopyMode,
 }
 
 /// Where a heap goes.
@@ -187,7 +189,7 @@ impl<S: Supply> ChunkSink<S> {
             }
         };
         let offset = to.offset + packet.payload_offset() as usize;
-        if !view.write(offset, packet.payload()) {
+        if !view.write(offset, packet.payload(), self.options.copy_mode) {
             return Err(PacketDiscard::BadPlacement);
         }
         if let Some(units) = units {
@@ -325,7 +327,8 @@ impl<S: Supply> Sink for ChunkSink<S> {
         }
         let to = &heap.at;
         let view = self.window.slot(to.chunk)?.view.as_ref()?;
-        Some(move |at, payload: &[u8]| view.write(to.offset + at, payload))
+        let mode = self.options.copy_mode;
+        Some(move |at, payload: &[u8]| view.write(to.offset + at, payload, mode))
     }
 
     #[inline(always)]
@@ -354,6 +357,12 @@ impl<S: Supply> Sink for ChunkSink<S> {
 
     fn announce(&mut self) {
         self.window.supply().announce();
+    }
+
+    fn pause(&mut self, waits: bool) -> bool {
+        // Another thread may move the window once the engine is unlocked.
+        settle_copies();
+        self.window.supply().pause(waits)
     }
 
     fn end_batch(&mut self) {

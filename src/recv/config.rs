@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::engine::Rules;
 use super::reader::Reader;
 use super::task::Sources;
+use crate::memory::CopyMode;
 use crate::wire::BugCompat;
 
 /// Heaps under assembly per substream, as in the reference.
@@ -41,6 +42,7 @@ pub struct StreamConfig {
     pub(crate) stream_id: u64,
     pub(crate) quantum: usize,
     pub(crate) end_with_first_reader: bool,
+    pub(crate) copy_mode: CopyMode,
 }
 
 impl Default for StreamConfig {
@@ -56,6 +58,7 @@ impl Default for StreamConfig {
             stream_id: 0,
             quantum: DEFAULT_QUANTUM,
             end_with_first_reader: false,
+            copy_mode: CopyMode::default(),
         }
     }
 }
@@ -97,6 +100,12 @@ impl StreamConfig {
     /// The largest heap that is accepted, in bytes (4 GiB).
     pub fn max_heap_size(mut self, bytes: u64) -> Self {
         self.max_heap_size = bytes;
+        self
+    }
+
+    /// How a chunk stream copies payload (through the caches).
+    pub fn copy_mode(mut self, mode: CopyMode) -> Self {
+        self.copy_mode = mode;
         self
     }
 

@@ -76,6 +76,13 @@ pub(crate) trait Sink: Send {
     /// Some packets have been offered, and the stream may wait for the next, or for room.
     fn announce(&mut self);
 
+    /// A quantum is over; after it the stream goes on or waits. True if it waits for others that are
+    /// at work, which will wake it soon.
+    fn pause(&mut self, _waits: bool) -> bool {
+        self.announce();
+        false
+    }
+
     /// A batch of packets has been offered.
     fn end_batch(&mut self) {}
 

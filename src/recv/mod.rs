@@ -18,6 +18,7 @@ mod engine;
 pub mod fuzz;
 mod group;
 mod heap_sink;
+mod look;
 mod reader;
 pub mod readers;
 mod rejects;

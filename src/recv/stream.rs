@@ -220,6 +220,7 @@ impl ChunkStreamOptions {
             deduplicate: self.deduplicate,
             member: member.unwrap_or(0),
             may_go_back: member.is_none(),
+            copy_mode: self.config.copy_mode,
         };
         let window = Window::new(window, head, supply);
         let guard = self.max_jump.map(JumpGuard::new);

@@ -67,7 +67,10 @@ impl<S: Sink> Flush for Engine<S> {
     }
 
     fn finish(rest: Self::Rest) {
-        rest.into_iter().for_each(|group| group.publish());
+        rest.into_iter().for_each(|group| {
+            group.publish();
+            group.announce_if_idle();
+        });
     }
 }
 
@@ -569,8 +572,11 @@ impl<S: Sink> Task for StreamTask<S> {
             return Polled::Done;
         }
         self.stuck = false;
-        let polled = self.work(&mut engine, cx);
-        engine.sink().announce();
+        let mut polled = self.work(&mut engine, cx);
+        let soon = engine.sink().pause(polled != Polled::Again);
+        if let (Polled::Wait(until), true) = (polled, soon) {
+            polled = Polled::WaitBriefly(until);
+        }
         if !self.stuck {
             self.unpark(&mut engine, cx.now);
         }

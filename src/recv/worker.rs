@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use mio::{Events, Poll, Registry, Token};
 
+use super::look::Look;
 use super::timer::{self, TIMER, Timer};
 
 /// Events fetched from the kernel in one call; more come with the next.
@@ -28,7 +29,9 @@ const WAKE: Token = Token(usize::MAX);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WaitStrategy {
-    /// Sleeps in the kernel until a packet arrives.
+    /// Sleeps in the kernel until a packet arrives. (If all that its streams wait for is another
+    /// worker's member of a lossless group, it looks for up to 20 µs whether that has come, as long
+    /// as this pays.)
     #[default]
     Sleep,
     /// Never sleeps: lowest latency, one core gone.
@@ -111,6 +114,8 @@ pub(crate) enum Polled {
     Again,
     /// To wait for its waker, a readable reader, or the time given.
     Wait(Option<Instant>),
+    /// The same, and somebody else is at work on what it waits for.
+    WaitBriefly(Option<Instant>),
     /// Nothing: it has ended.
     Done,
 }
@@ -187,8 +192,15 @@ impl WorkerBuilder {
         });
         let (report, started) = mpsc::channel();
         let timer = Timer::new(poll.registry());
-        let run =
-            Run { shared: Arc::clone(&shared), poll, timer, wait: self.wait, tasks: Vec::new() };
+        let run = Run {
+            shared: Arc::clone(&shared),
+            poll,
+            timer,
+            wait: self.wait,
+            look: Look::default(),
+            expects: false,
+            tasks: Vec::new(),
+        };
         let core = self.core;
         let thread = std::thread::Builder::new()
             .name(self.name.unwrap_or_else(|| "speadway".to_owned()))
@@ -317,12 +329,21 @@ fn drop_task(task: Option<Running>) {
     }
 }
 
+/// Whether a task was woken, or the worker has commands.
+fn is_asked(shared: &Shared, tasks: &[Option<Running>]) -> bool {
+    shared.has_commands.load(Ordering::Relaxed)
+        || tasks.iter().flatten().any(|task| task.flag.woken.load(Ordering::Relaxed))
+}
+
 /// The worker's own side.
 struct Run {
     shared: Arc<Shared>,
     poll: Poll,
     timer: Timer,
     wait: WaitStrategy,
+    look: Look,
+    /// A task waits for somebody who is at work.
+    expects: bool,
     tasks: Vec<Option<Running>>,
 }
 
@@ -393,9 +414,10 @@ impl Run {
                     running.runnable = true;
                     busy = true;
                 }
-                Polled::Wait(until) => {
-                    running.runnable = false;
-                    running.until = until;
+                Polled::Wait(until) => running.wait(until),
+                Polled::WaitBriefly(until) => {
+                    running.wait(until);
+                    self.expects = true;
                 }
                 Polled::Done => {
                     drop_task(slot.take());
@@ -408,10 +430,12 @@ impl Run {
 
     /// Sleeps until something happens or a task's time has come.
     fn sleep(&mut self, events: &mut Events) -> io::Result<()> {
+        if std::mem::take(&mut self.expects) {
+            self.look.again(|| is_asked(&self.shared, &self.tasks));
+        }
         self.shared.sleeping.store(true, Ordering::Relaxed);
         fence(Ordering::SeqCst);
-        let asked = self.shared.has_commands.load(Ordering::Relaxed)
-            || self.tasks.iter().flatten().any(|task| task.flag.woken.load(Ordering::Relaxed));
+        let asked = is_asked(&self.shared, &self.tasks);
         let until = self.tasks.iter().flatten().filter_map(|task| task.until).min();
         let timeout = match (asked, until) {
             (true, _) => Some(Duration::ZERO),
@@ -441,6 +465,11 @@ impl Run {
 }
 
 impl Running {
+    fn wait(&mut self, until: Option<Instant>) {
+        self.runnable = false;
+        self.until = until;
+    }
+
     fn poll(&mut self, registry: &Registry, key: usize, now: Instant, woken: bool) -> Polled {
         let cx = TaskCx { waker: &self.waker, registry, token: key * MAX_READERS, now, woken };
         // A panic in a callback ends that stream and nothing else.

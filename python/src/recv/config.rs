@@ -5,7 +5,7 @@ use std::sync::Arc;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use speadway::memory::{Allocator, HeapAllocator};
+use speadway::memory::{Allocator, CopyMode, HeapAllocator};
 use speadway::recv::{DEFAULT_MAX_HEAPS, StreamConfig as Core};
 use speadway::wire::BugCompat;
 
@@ -14,9 +14,9 @@ use super::stat_config::{StatList, StatMode, StreamStatConfig};
 use crate::args::{Int, Truth, set_keywords};
 use crate::memory::MemoryAllocator;
 
-/// Copies payload with the compiler's `memcpy`.
+/// Copies payload through the caches.
 pub(crate) const MEMCPY_STD: i64 = 0;
-/// Copies past the caches, where that is faster. Accepted; the receiver chooses by itself.
+/// Copies large payloads past the caches.
 pub(crate) const MEMCPY_NONTEMPORAL: i64 = 1;
 
 /// How a stream treats packets and heaps. Given by keywords; each is also an attribute, which may be
@@ -86,6 +86,10 @@ impl Settings {
             .allow_out_of_order(self.allow_out_of_order)
             .stream_id(self.stream_id)
             .end_with_first_reader(true)
+            .copy_mode(match self.memcpy {
+                MEMCPY_NONTEMPORAL => CopyMode::NonTemporal,
+                _ => CopyMode::Cached,
+            })
     }
 }
 
@@ -149,7 +153,7 @@ impl StreamConfig {
         Ok(())
     }
 
-    /// How payload is copied: `MEMCPY_STD` or `MEMCPY_NONTEMPORAL`.
+    /// How payload is copied to chunks: `MEMCPY_STD` or `MEMCPY_NONTEMPORAL`.
     #[getter]
     fn memcpy(&self) -> PyResult<i64> {
         Ok(self.attributes.lock()?.memcpy)

@@ -13,11 +13,11 @@
 //! section that found the obstacle, and whoever removes the obstacle does so under the mutex and
 //! wakes the parked afterwards. So no wake-up is lost.
 
+mod publish;
 mod state;
 mod supply;
 
 use std::collections::VecDeque;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
 use std::task::{Wake, Waker};
 use std::time::{Duration, Instant};
@@ -25,11 +25,10 @@ use std::time::{Duration, Instant};
 pub use self::state::GroupStats;
 use self::state::{Member, State};
 pub(crate) use self::supply::MemberSupply;
-use super::Chunk;
 use super::exchange::{Allocate, Allocation, ParkReason, Ready};
 use super::layout::Division;
 use super::window::Supplied;
-use crate::sync::{AtomicUsize, Mutex, MutexGuard, Ordering};
+use crate::sync::{AtomicUsize, Mutex, MutexGuard};
 
 /// What happens when the group's window has to move and a member still holds its oldest chunk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -129,6 +128,8 @@ impl Group {
             allocating: false,
             publishing: false,
             publish_again: false,
+            unannounced: false,
+            announce: false,
             started: false,
             closed: !parts.open_ended,
             ended: false,
@@ -179,6 +180,7 @@ impl Group {
             head,
             live: true,
             parked: false,
+            at_work: false,
             claims: claiming,
             drained: None,
             waker: None,
@@ -202,6 +204,7 @@ impl Group {
     pub(crate) fn close(&self) {
         self.state().closed = true;
         self.publish();
+        self.announce_if_idle();
     }
 
     /// From now on nothing is opened or delivered: the first half of a user's stop.
@@ -229,77 +232,6 @@ impl Group {
         }
     }
 
-    /// Hands finished chunks to `ready` in id order, unless somebody else is at it.
-    pub(crate) fn publish(&self) {
-        let mut state = self.state();
-        if state.publishing {
-            state.publish_again = true;
-            return;
-        }
-        state.publishing = true;
-        let role = PublishRole(self);
-        loop {
-            state.publish_again = false;
-            if state.ended {
-                // Told by who has the role, so that it is told once, after the last chunk, and by
-                // whoever is last: a stop from a callback has no thread that waits for it.
-                if state.live > 0 || std::mem::replace(&mut state.told, true) {
-                    break;
-                }
-                let rest = (std::mem::take(&mut state.slots), std::mem::take(&mut state.outbox));
-                drop(state);
-                drop(rest);
-                self.ready().end();
-                self.allocate.lock_ignoring_poison().end();
-                state = self.state();
-            } else if let Some(chunk) = state.outbox.pop_front() {
-                let was_full = state.outbox.len() + 1 >= self.window;
-                self.pending.store(state.outbox.len() + 1, Ordering::Relaxed);
-                drop(state);
-                let refused = self.hand_over(chunk).err();
-                state = self.state();
-                if refused.is_none() {
-                    state.stats.chunks_delivered += 1;
-                    self.pending.store(state.outbox.len(), Ordering::Relaxed);
-                }
-                if let Some(chunk) = refused {
-                    state.outbox.push_front(chunk);
-                    if !state.publish_again {
-                        break;
-                    }
-                } else if was_full {
-                    drop(state);
-                    self.wake_parked();
-                    state = self.state();
-                }
-            } else if state.closed && state.live == 0 && self.had_members(&state) {
-                state.ended = true;
-            } else {
-                break;
-            }
-        }
-        state.publishing = false;
-        drop(state);
-        std::mem::forget(role);
-    }
-
-    /// Publishes once all members have ended. No stream is left that a callback's panic could end,
-    /// and it is none of the caller's.
-    fn publish_the_rest(&self) {
-        // Ends, because what a callback panicked over is not offered again.
-        while catch_unwind(AssertUnwindSafe(|| self.publish())).is_err() {
-            log::error!("a callback panicked after its group's last member had ended");
-        }
-    }
-
-    /// Gives a chunk to `ready`, with the publishing role held.
-    fn hand_over(&self, chunk: Chunk) -> Result<(), Chunk> {
-        let mut ready = self.ready();
-        let taken = ready.ready(chunk, &self.waker);
-        ready.announce();
-        taken
-    }
-
     /// A ring has space or a chunk again.
     fn exchange_moved(&self) {
         if self.state().live == 0 {
@@ -315,9 +247,10 @@ impl Group {
         let mut member = 0;
         loop {
             let mut state = self.state();
-            let Some(next) = state.members.get_mut(member) else { return };
-            next.parked = false;
-            let waker = if next.live { next.waker.clone() } else { None };
+            if member >= state.members.len() {
+                return;
+            }
+            let waker = state.unpark(member);
             drop(state);
             if let Some(waker) = waker {
                 waker.wake();
@@ -334,9 +267,7 @@ impl Group {
             let mut state = self.state();
             let Some(at) = state.members.iter().skip(member).position(|m| m.parked) else { return };
             member += at;
-            let parked = &mut state.members[member];
-            parked.parked = false;
-            let waker = parked.waker.clone();
+            let waker = state.unpark(member);
             drop(state);
             if let Some(waker) = waker {
                 waker.wake();
@@ -351,6 +282,7 @@ impl Group {
         loop {
             let mut state = self.state();
             debug_assert!(id >= state.head, "a member's window is never behind the group's");
+            state.members[member].at_work = true;
             if state.ended {
                 return Supplied::Missing;
             }
@@ -452,6 +384,7 @@ impl Group {
         let mut state = self.state();
         if std::mem::replace(&mut state.members[member].live, false) {
             state.members[member].parked = false;
+            state.members[member].at_work = false;
             state.live -= 1;
             state.settle();
             let idle = !std::mem::replace(&mut state.allocating, true);
@@ -470,6 +403,7 @@ impl Group {
         }
         // Again if it left before: a callback that panicked may have left something behind.
         self.publish();
+        self.announce_if_idle();
     }
 
     /// Whether the oldest chunk is over age and every live member has had the chance to fill it.
@@ -492,18 +426,8 @@ impl Group {
         Some(target)
     }
 
-    /// A group that is built with its members has not ended before the first has joined; one for
-    /// members that come and go has, when it is closed.
-    fn had_members(&self, state: &State) -> bool {
-        self.open_ended || !state.members.is_empty()
-    }
-
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock_ignoring_poison()
-    }
-
-    fn ready(&self) -> MutexGuard<'_, Box<dyn Ready>> {
-        self.ready.lock_ignoring_poison()
     }
 }
 
@@ -513,15 +437,6 @@ struct AllocateRole<'a>(&'a Group);
 impl Drop for AllocateRole<'_> {
     fn drop(&mut self) {
         self.0.state().allocating = false;
-    }
-}
-
-/// Gives the role back if `ready` panics; forgotten otherwise.
-struct PublishRole<'a>(&'a Group);
-
-impl Drop for PublishRole<'_> {
-    fn drop(&mut self) {
-        self.0.state().publishing = false;
     }
 }
 

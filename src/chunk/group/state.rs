@@ -27,6 +27,10 @@ pub(super) struct State {
     pub(super) publishing: bool,
     /// Somebody looked for the publishing role while it was taken.
     pub(super) publish_again: bool,
+    /// Chunks were handed over that `ready` was not yet told to announce.
+    pub(super) unannounced: bool,
+    /// Who has the publishing role is to have them announced.
+    pub(super) announce: bool,
     pub(super) started: bool,
     /// No member will join any more.
     pub(super) closed: bool,
@@ -50,6 +54,9 @@ pub(super) struct Member {
     pub(super) head: u64,
     pub(super) live: bool,
     pub(super) parked: bool,
+    /// Whether it asked for a chunk, or was woken to ask again, since it last waited: it will wait
+    /// again, and look then for what is to be announced.
+    pub(super) at_work: bool,
     pub(super) claims: bool,
     /// When the member's readers were last found empty.
     pub(super) drained: Option<Instant>,
@@ -91,6 +98,18 @@ impl State {
             Some(chunk) => Supplied::Open(ChunkView::new(chunk, claims.then_some(&slot.claims))),
             None => Supplied::Missing,
         }
+    }
+
+    /// Whether a member will yet look for what is to be announced.
+    pub(super) fn any_at_work(&self) -> bool {
+        self.members.iter().any(|member| member.live && member.at_work)
+    }
+
+    /// Takes a member out of its park, if it is in one. It will ask again.
+    pub(super) fn unpark(&mut self, member: usize) -> Option<Waker> {
+        let member = &mut self.members[member];
+        member.at_work |= std::mem::take(&mut member.parked);
+        if member.live { member.waker.clone() } else { None }
     }
 
     pub(super) fn park(&mut self, member: usize, reason: ParkReason) -> Supplied {

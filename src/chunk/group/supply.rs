@@ -15,16 +15,19 @@ pub(crate) struct MemberSupply {
     stream_id: u64,
     /// What was released since the group was last told: (chunk id, units made present).
     left: Vec<(u64, u64)>,
+    /// Whether the group may count on the member to look for what is to be announced.
+    at_work: bool,
 }
 
 impl MemberSupply {
     pub(crate) fn new(group: Arc<Group>, member: usize, stream_id: u64, window: usize) -> Self {
-        Self { group, member, stream_id, left: Vec::with_capacity(window) }
+        Self { group, member, stream_id, left: Vec::with_capacity(window), at_work: false }
     }
 }
 
 impl Supply for MemberSupply {
     fn open(&mut self, id: u64, cx: &Cx<'_>) -> Supplied {
+        self.at_work = true;
         self.group.get(self.member, id, self.stream_id, cx.now)
     }
 
@@ -34,6 +37,7 @@ impl Supply for MemberSupply {
 
     fn head_moved(&mut self, head: u64, _cx: &Cx<'_>) {
         if self.head_moved_quietly(head).is_some() {
+            self.at_work = true;
             self.group.publish();
         }
     }
@@ -46,6 +50,7 @@ impl Supply for MemberSupply {
     fn drain(&mut self, _cx: &Cx<'_>) -> Result<(), ParkReason> {
         // What is finished belongs to the group; whoever has the role hands it over.
         if self.group.pending.load(Ordering::Relaxed) > 0 {
+            self.at_work = true;
             self.group.publish();
         }
         Ok(())
@@ -56,7 +61,21 @@ impl Supply for MemberSupply {
     }
 
     fn announce(&mut self) {
-        // Members' batches are not the group's: it announces what it publishes.
+        // Members' batches are not the group's: see `pause`.
+    }
+
+    fn pause(&mut self, waits: bool) -> bool {
+        if !self.at_work {
+            return false;
+        }
+        if !waits {
+            self.group.announce();
+            return false;
+        }
+        let (parked, others) = self.group.rest(self.member);
+        // Who wakes a parked member counts on it from then on.
+        self.at_work = parked;
+        parked && others
     }
 
     fn end(&mut self, _cx: &Cx<'_>) {
@@ -75,6 +94,8 @@ impl Supply for MemberSupply {
         _oldest: Option<Instant>,
         drained: bool,
     ) -> Option<u64> {
-        self.group.expired(self.member, cx.now, drained)
+        let expired = self.group.expired(self.member, cx.now, drained);
+        self.at_work |= expired.is_some();
+        expired
     }
 }

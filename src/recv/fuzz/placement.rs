@@ -10,6 +10,7 @@ use crate::chunk::{
     Allocation, Chunk, Cx, HeapContext, JumpGuard, Layout, Lone, Place, Placement, Window,
 };
 use crate::heap::Origin;
+use crate::memory::CopyMode;
 use crate::recv::StreamConfig;
 use crate::recv::chunk_sink::{ChunkOptions, ChunkSink};
 use crate::recv::engine::Engine;
@@ -61,6 +62,7 @@ pub fn placement(bytes: &[u8]) {
         deduplicate: input.byte() & 1 == 0,
         member: 0,
         may_go_back: true,
+        copy_mode: CopyMode::NonTemporal,
     };
     let guard = (input.byte() & 1 == 1).then(|| JumpGuard::new(10));
     let window = Window::new(3, 0, lone);

@@ -4,6 +4,7 @@
 //! not our code.
 
 mod ages;
+mod bursts;
 mod groups;
 mod lone;
 mod lone_model;
@@ -18,6 +19,7 @@ use super::chunk_sink::{ChunkOptions, ChunkSink};
 use super::engine::{Engine, Rules};
 use super::stats::Counters;
 use crate::chunk::{HeapContext, JumpGuard, Layout, Placement, Supply, Units, Window};
+use crate::memory::CopyMode;
 use crate::wire::{EncodeItem, Flavour, HeapEncoder, ItemValue};
 
 /// Bytes of a heap.
@@ -105,8 +107,13 @@ const RULES: Rules = Rules {
     max_heap_size: 1 << 30,
 };
 
-const OPTIONS: ChunkOptions =
-    ChunkOptions { packet_presence: None, deduplicate: true, member: 0, may_go_back: true };
+const OPTIONS: ChunkOptions = ChunkOptions {
+    packet_presence: None,
+    deduplicate: true,
+    member: 0,
+    may_go_back: true,
+    copy_mode: CopyMode::Cached,
+};
 
 /// What makes one engine unlike another.
 struct Setup {

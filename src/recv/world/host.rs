@@ -190,7 +190,9 @@ impl World {
         lock(&self.stack).pop();
         self.note(|| {
             let what = match polled {
-                Polled::Wait(until) => format!("waits {:?}", until.map(|until| until - self.start)),
+                Polled::Wait(until) | Polled::WaitBriefly(until) => {
+                    format!("waits {:?}", until.map(|until| until - self.start))
+                }
                 other => format!("{other:?}"),
             };
             format!("  stream {at}: {what}{}", if broken { ", broken" } else { "" })
@@ -201,7 +203,7 @@ impl World {
         job.broken |= broken;
         match polled {
             Polled::Again => job.runnable = true,
-            Polled::Wait(until) => job.until = until,
+            Polled::Wait(until) | Polled::WaitBriefly(until) => job.until = until,
             Polled::Done => job.done = true,
         }
         if job.done {

@@ -16,6 +16,7 @@ use crate::chunk::{
     Place, Placement, Ready, RingAllocate, RingReady, ring_exchange,
 };
 use crate::heap::Heap;
+use crate::memory::CopyMode;
 use crate::memory::HeapAllocator;
 use crate::recv::StreamConfig;
 use crate::recv::engine::{Engine, Sink};
@@ -75,6 +76,11 @@ impl World {
             .stream_id(stream as u64)
             .quantum(plan.quantum)
             .end_with_first_reader(plan.end_with_first_reader)
+            .copy_mode(if plan.quantum.is_multiple_of(2) {
+                CopyMode::NonTemporal
+            } else {
+                CopyMode::Cached
+            })
     }
 
     /// Starts stream number `stream` on its worker; false if its group takes no more.
