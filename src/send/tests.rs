@@ -261,7 +261,7 @@ fn a_thread_sends_no_more_than_a_quantum() {
     let all = packets_of(4_000_000);
     let ticket = scene.stream.ticket(heap(4_000_000)).unwrap();
     let sent = scene.packets_sent();
-    assert!(sent >= 8 * 64 && sent <= 8 * 128, "{sent} of {all} packets");
+    assert!((8 * 64..=8 * 128).contains(&sent), "{sent} of {all} packets");
     scene.worker.work();
     assert!(ticket.is_done());
     assert_eq!(scene.packets_sent(), all);
