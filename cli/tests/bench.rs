@@ -114,7 +114,7 @@ fn an_agent_serves_one_master_after_the_other_on_several_endpoints() {
     let group = format!("239.255.83.21:{port}@127.0.0.1");
     let endpoints = ["--endpoint", "127.0.0.1:0", "--endpoint", &group];
     let more = ["--send-interface", "127.0.0.1", "--json"];
-    for arguments in [with(&endpoints, &more), vec!["--json", "--spin"]] {
+    for arguments in [with(&endpoints, &more), vec!["--json", "--spin", "--non-temporal"]] {
         let name = agent.name();
         let output = run(&with(&["bench", "master", &name], &with(&GENTLE, &arguments)));
         assert!(output.status.success(), "{}", stderr(&output));

@@ -20,9 +20,18 @@ fn samples(sequence: u64, source: u64) -> Vec<u8> {
 
 #[test]
 fn heaps_of_two_ports_fill_the_same_chunks() {
+    check_two_ports(&[]);
+}
+
+#[test]
+fn heaps_that_are_copied_past_the_caches_fill_the_same_chunks() {
+    check_two_ports(&["--non-temporal"]);
+}
+
+fn check_two_ports(more: &[&str]) {
     let layout = ["--heap-size", "3000", "--heaps-per-chunk", "2", "--step", "10"];
     let sources = ["--axis", "0x1601:2", "--hash", "127.0.0.1:0", "127.0.0.1:0"];
-    let mut running = Running::recv(&[&layout[..], &sources[..]].concat());
+    let mut running = Running::recv(&[&layout[..], more, &sources[..]].concat());
     let addresses = running.addresses();
     for (source, &address) in (0..).zip(&addresses) {
         let packets: Vec<_> = (0..4)

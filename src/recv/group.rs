@@ -6,10 +6,11 @@ use std::task::Waker;
 use std::time::Duration;
 
 use super::config::{ConfigError, StreamConfig, WindowSize};
+use super::control::{End, Shared};
 use super::reader::Reader;
 use super::stats::Counters;
 use super::stream::{ChunkStreamOptions, Parts, Stream, chunk_options};
-use super::task::{End, Shared, StreamTask};
+use super::task::StreamTask;
 use super::worker::{Worker, on_worker};
 use crate::chunk::{
     Allocate, Chunk, ChunkPool, Division, Eviction, Group as Core, GroupParts, GroupStats,

@@ -12,6 +12,7 @@
 
 mod chunk_sink;
 mod config;
+mod control;
 mod engine;
 #[cfg(all(any(test, speadway_fuzz), not(speadway_loom)))]
 #[doc(hidden)]
@@ -36,12 +37,12 @@ pub use config::{
     ConfigError, DEFAULT_MAX_CHUNKS, DEFAULT_MAX_HEAP_SIZE, DEFAULT_MAX_HEAPS, DEFAULT_QUANTUM,
     StreamConfig, WindowSize,
 };
+pub use control::End;
 pub use engine::Flow;
 pub use group::{Group, GroupBuilder, Member};
 pub use reader::{Inlet, ReadState, Reader, Watch};
 pub(crate) use stats::Counter;
 pub use stats::StreamStats;
 pub use stream::{ChunkStreamBuilder, HeapStreamBuilder, Stream, StreamHandle};
-pub use task::End;
 pub(crate) use worker::{Polled, Task, TaskCx, as_worker, on_worker, panic_message};
 pub use worker::{WaitStrategy, Worker, WorkerBuilder};

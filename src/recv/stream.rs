@@ -9,11 +9,12 @@ use std::time::Duration;
 
 use super::chunk_sink::{ChunkOptions, ChunkSink};
 use super::config::{ConfigError, StreamConfig, WindowSize};
+use super::control::{End, Shared, StreamControl};
 use super::engine::{Engine, Sink};
 use super::heap_sink::{HeapOptions, HeapSink};
 use super::reader::Reader;
 use super::stats::{Counters, StreamStats};
-use super::task::{End, Shared, Sources, StreamControl, StreamTask};
+use super::task::{Sources, StreamTask};
 use super::worker::{MAX_READERS, Worker};
 use crate::chunk::{
     Allocate, Chunk, ChunkPool, JumpGuard, Lone, Place, Ready, RingPolicy, RingReady, Supply,

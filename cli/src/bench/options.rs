@@ -85,6 +85,9 @@ pub(super) struct Tuning {
     /// Put chunks in huge pages if the host has any
     #[arg(long)]
     huge_pages: bool,
+    /// Copy large payloads past the caches, for chunks that do not fit there
+    #[arg(long)]
+    non_temporal: bool,
 }
 
 /// How the master sends.
@@ -253,6 +256,7 @@ impl Measurement {
             gro: !tuning.no_gro,
             wait,
             huge_pages: tuning.huge_pages,
+            non_temporal: tuning.non_temporal,
         }
     }
 }

@@ -76,6 +76,9 @@ pub(super) struct Receiving {
     pub(super) gro: bool,
     pub(super) wait: Wait,
     pub(super) huge_pages: bool,
+    /// Whether large payloads are copied past the caches.
+    #[serde(default)]
+    pub(super) non_temporal: bool,
 }
 
 /// How receiving threads wait for packets.

@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use rustix::net::RecvFlags;
 use speadway::chunk::{Chunk, ChunkPool, Chunks, Layout, RingPolicy, Tally};
 use speadway::heap::HeapOutcome;
-use speadway::memory::{Allocator, HeapAllocator, HugePages, MapOptions, MmapAllocator};
+use speadway::memory::{Allocator, CopyMode, HeapAllocator, HugePages, MapOptions, MmapAllocator};
 use speadway::net::{ReceiverConfig, UdpConfig, UdpSocket, bind_udp};
 use speadway::recv::readers::UdpReader;
 use speadway::recv::{End, Stream, StreamConfig, StreamStats, WaitStrategy, Worker};
@@ -110,8 +110,12 @@ impl Receiver {
             let reader = UdpReader::adopt(lane.socket.as_fd(), &receiver)
                 .map_err(|error| anyhow!("{error}"))?;
             let ring = Ring::new(RING)?;
+            let copy_mode = match self.receiving.non_temporal {
+                true => CopyMode::NonTemporal,
+                false => CopyMode::Cached,
+            };
             let stream = Stream::chunks(layout.clone())
-                .config(StreamConfig::default().stream_id(id as u64))
+                .config(StreamConfig::default().stream_id(id as u64).copy_mode(copy_mode))
                 .window(self.receiving.window)
                 .ring(&lane.pool, &ring, RingPolicy::default())
                 .reader(reader)

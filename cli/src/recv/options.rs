@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use clap::Args;
 use speadway::chunk::Eviction;
+use speadway::memory::CopyMode;
 use speadway::recv::{StreamConfig, WaitStrategy};
 use speadway::wire::BugCompat;
 
@@ -96,6 +97,9 @@ pub(super) struct Streams {
     /// Wait this much longer for more packets before receiving any, which saves CPU time
     #[arg(long, value_name = "TIME", value_parser = units::duration)]
     coalesce: Option<Duration>,
+    /// Copy large payloads to chunks past the caches, for chunks that do not fit there
+    #[arg(long)]
+    non_temporal: bool,
 }
 
 /// Chunk mode.
@@ -246,7 +250,9 @@ impl Streams {
     /// How stream `id` treats its packets.
     pub(super) fn config(&self, id: usize) -> StreamConfig {
         let bug_compat = if self.pyspead { BugCompat::PYSPEAD_0_5_2 } else { BugCompat::NONE };
+        let copy_mode = if self.non_temporal { CopyMode::NonTemporal } else { CopyMode::Cached };
         StreamConfig::default()
+            .copy_mode(copy_mode)
             .max_heaps(self.max_heaps)
             .substreams(self.substreams)
             .allow_out_of_order(self.out_of_order)

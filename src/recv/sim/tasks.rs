@@ -8,8 +8,9 @@ use std::time::Instant;
 
 use super::Setup;
 use crate::chunk::{Allocation, Chunk, Lone};
+use crate::recv::control::{Shared, StreamControl};
 use crate::recv::reader::{Inlet, ReadState, Reader, Watch};
-use crate::recv::task::{Shared, Sources, StreamControl, StreamTask};
+use crate::recv::task::{Sources, StreamTask};
 use crate::recv::worker::{Polled, Task, TaskCx};
 
 /// Has nothing, waits on no descriptor, and counts how often it was asked.

@@ -8,7 +8,7 @@ use super::traffic::Ending;
 use super::{World, lock};
 use crate::chunk::{Chunk, ParkReason, WhenFull};
 use crate::heap::HeapOutcome;
-use crate::recv::task::End;
+use crate::recv::control::End;
 use crate::ring::TryPopError;
 
 /// Steps in which a world has to come to rest; far more than any needs.

@@ -19,12 +19,13 @@ use crate::heap::Heap;
 use crate::memory::CopyMode;
 use crate::memory::HeapAllocator;
 use crate::recv::StreamConfig;
+use crate::recv::control::{Shared, StreamControl};
 use crate::recv::engine::{Engine, Sink};
 use crate::recv::heap_sink::{HeapOptions, HeapSink};
 use crate::recv::reader::Reader;
 use crate::recv::stats::Counters;
 use crate::recv::stream::{ChunkStreamOptions, Parts};
-use crate::recv::task::{Shared, Sources, StreamControl, StreamTask};
+use crate::recv::task::{Sources, StreamTask};
 use crate::recv::worker::{Polled, Task, TaskCx};
 use crate::wire::BugCompat;
 
