@@ -44,13 +44,12 @@ class Full(Exception): ...
 class Stopped(Exception): ...
 
 class Flavour:
+    @overload
     def __init__(
-        self,
-        version: int = 4,
-        item_pointer_bits: int = 64,
-        heap_address_bits: int = 40,
-        bug_compat: int = 0,
+        self, version: int, item_pointer_bits: int, heap_address_bits: int, bug_compat: int = 0
     ) -> None: ...
+    @overload
+    def __init__(self) -> None: ...
     @property
     def version(self) -> int: ...
     @property

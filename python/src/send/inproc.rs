@@ -2,15 +2,15 @@
 
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyList, PySequence};
+use pyo3::types::PyList;
 use pyo3::{PyTraverseError, PyVisit};
 use speadway::send::transport::InprocTransport;
 
 use super::asynchronous::{AsyncStream, Collected};
 use super::blocking::SyncStream;
 use super::config::StreamConfig;
-use super::stream::Stream;
-use crate::args::Maybe;
+use super::stream::{Kind, Stream};
+use crate::args::{Maybe, elements};
 use crate::inproc::InprocQueue;
 use crate::thread_pool::ThreadPool;
 use crate::waiting::Late;
@@ -23,11 +23,10 @@ impl<'a, 'py> FromPyObject<'a, 'py> for Queues {
 
     fn extract(object: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
         let refuse = || PyTypeError::new_err("a sequence of InprocQueue is needed");
-        let sequence = object.cast::<PySequence>().map_err(|_| refuse())?;
         let queue = |queue: PyResult<Bound<'py, PyAny>>| {
             Ok(queue?.cast_into::<InprocQueue>().map_err(|_| refuse())?.unbind())
         };
-        Ok(Self(sequence.try_iter()?.map(queue).collect::<PyResult<_>>()?))
+        Ok(Self(elements(&object)?.map(queue).collect::<PyResult<_>>()?))
     }
 }
 
@@ -38,6 +37,7 @@ impl Queues {
         stream: &Bound<'_, Stream>,
         thread_pool: &Bound<'_, ThreadPool>,
         config: Maybe<Bound<'_, StreamConfig>>,
+        kind: Kind,
     ) -> PyResult<()> {
         if self.0.is_empty() {
             return Err(PyValueError::new_err("queues is empty: there is nowhere to send to"));
@@ -46,7 +46,7 @@ impl Queues {
         let queues = self.0.iter().map(core).collect::<PyResult<Vec<_>>>()?;
         let options = StreamConfig::options(config.given().as_ref());
         let worker = thread_pool.get().worker()?;
-        stream.get().start(&worker, InprocTransport::new(&queues), &options, true)
+        stream.get().start(&worker, InprocTransport::new(&queues), &options, kind, true)
     }
 
     fn list<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
@@ -78,7 +78,7 @@ impl InprocStream {
         queues: Queues,
         config: Maybe<Bound<'_, StreamConfig>>,
     ) -> PyResult<()> {
-        queues.start(slf.as_super().as_super(), thread_pool, config)?;
+        queues.start(slf.as_super().as_super(), thread_pool, config, Kind::Waiting)?;
         slf.get().queues.init(queues);
         Ok(())
     }
@@ -117,7 +117,7 @@ impl InprocStreamAsyncio {
         config: Maybe<Bound<'_, StreamConfig>>,
     ) -> PyResult<()> {
         let stream = slf.as_super();
-        queues.start(stream.as_super(), thread_pool, config)?;
+        queues.start(stream.as_super(), thread_pool, config, Kind::Asynchronous)?;
         stream.get().start(&slf.get().collected)?;
         slf.get().queues.init(queues);
         Ok(())
