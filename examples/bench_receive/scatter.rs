@@ -62,7 +62,9 @@ pub(crate) fn receive(options: &Options) -> Result<()> {
         heaps.check()?;
     }
     let Heaps { bytes, hits, misses, .. } = heaps;
-    eprintln!("{hits} packets lay in their places, {misses} were moved");
+    if options.check {
+        eprintln!("{hits} packets lay in their places, {misses} were moved");
+    }
     done.print(bytes / options.heap as u64, bytes, batches);
     Ok(())
 }
