@@ -77,9 +77,9 @@ class Descriptor:
         if unknown > 1:
             raise ValueError("Cannot have multiple unknown dimensions")
         if dtype is not None:
+            dtype = np.dtype(dtype)
             if format is not None:
                 raise ValueError("Only one of dtype and format can be specified")
-            dtype = np.dtype(dtype)
             _check_dtype(dtype)
             if unknown:
                 raise ValueError("Cannot have unknown dimensions when using numpy descriptor")

@@ -4,12 +4,13 @@
 use pyo3::PyTypeInfo;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyFloat, PyInt, PyString, PyTuple};
+use pyo3::types::{PyByteArray, PyBytes, PyDict, PyFloat, PyInt, PyIterator, PyString, PyTuple};
 
 /// A whole number argument of Rust type `T`.
 ///
-/// Accepts what has `__index__`, such as numpy's integers, and refuses what does not fit `T`,
-/// negative numbers above all, with `TypeError` rather than Python's `OverflowError`.
+/// Accepts what `int()` makes one of, such as numpy's numbers, but neither `float` nor text, as
+/// pybind11 does. Refuses what does not fit `T`, negative numbers above all, with `TypeError` rather
+/// than Python's `OverflowError`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Int<T>(pub(crate) T);
 
@@ -20,24 +21,38 @@ where
     type Error = PyErr;
 
     fn extract(object: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
-        let refuse = |why: &str| {
-            let shown = object.repr().map_or_else(|_| "?".to_owned(), |text| text.to_string());
-            PyTypeError::new_err(format!("{shown} is not a whole number {why}"))
-        };
-        if object.is_instance_of::<PyFloat>() {
-            return Err(refuse("but a float"));
-        }
-        let number = match object.cast::<PyInt>() {
-            Ok(number) => number.to_owned().into_any(),
-            Err(_) => object
-                .call_method0("__index__")
-                .map_err(|_| refuse("nor something that can stand for one"))?,
-        };
-        let wide = number.extract::<i128>().map_err(|_| refuse("that fits"))?;
-        T::try_from(wide)
-            .map(Self)
-            .map_err(|_| refuse(&format!("that fits {}", std::any::type_name::<T>())))
+        T::try_from(wide(object)?).map(Self).map_err(|_| no_whole_number(object, "that fits"))
     }
+}
+
+fn wide(object: Borrowed<'_, '_, PyAny>) -> PyResult<i128> {
+    if object.is_instance_of::<PyFloat>() {
+        return Err(no_whole_number(object, "but a float"));
+    }
+    let number = match object.cast::<PyInt>() {
+        Ok(number) => number.to_owned().into_any(),
+        Err(_) => whole(object)
+            .ok_or_else(|| no_whole_number(object, "nor something that can stand for one"))?,
+    };
+    number.extract().map_err(|_| no_whole_number(object, "that fits"))
+}
+
+#[cold]
+fn no_whole_number(object: Borrowed<'_, '_, PyAny>, why: &str) -> PyErr {
+    let shown = object.repr().map_or_else(|_| "?".to_owned(), |text| text.to_string());
+    PyTypeError::new_err(format!("{shown} is not a whole number {why}"))
+}
+
+/// The number that an object which is none says it stands for, if it does.
+fn whole<'py>(object: Borrowed<'_, 'py, PyAny>) -> Option<Bound<'py, PyAny>> {
+    let class = object.get_type();
+    // What has neither is text, which `int` would parse.
+    let is_number =
+        ["__int__", "__index__"].iter().any(|name| class.hasattr(name).unwrap_or(false));
+    if !is_number {
+        return None;
+    }
+    object.py().get_type::<PyInt>().call1((object,)).ok()
 }
 
 /// A yes or no: `bool`, `None`, or anything that can be one and is not a container, such as numbers
@@ -49,11 +64,65 @@ impl<'a, 'py> FromPyObject<'a, 'py> for Truth {
     type Error = PyErr;
 
     fn extract(object: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
-        if object.is_none() || object.get_type().hasattr("__bool__")? {
-            return object.is_truthy().map(Self);
+        let can_be_asked = object.is_none() || object.get_type().hasattr("__bool__")?;
+        if can_be_asked && let Ok(truth) = object.is_truthy() {
+            return Ok(Self(truth));
         }
         Err(PyTypeError::new_err(format!("{} is neither True nor False", object.repr()?)))
     }
+}
+
+/// Text: `str`, or UTF-8 in `bytes` or a `bytearray`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Text(pub(crate) String);
+
+impl<'a, 'py> FromPyObject<'a, 'py> for Text {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
+        if let Ok(bytes) = object.cast::<PyBytes>() {
+            return Ok(Self(String::from_utf8_lossy(bytes.as_bytes()).into_owned()));
+        }
+        if let Ok(bytes) = object.cast::<PyByteArray>() {
+            return Ok(Self(String::from_utf8_lossy(&bytes.to_vec()).into_owned()));
+        }
+        object.extract().map(Self)
+    }
+}
+
+/// Several of something, in what [`elements`] takes apart.
+#[derive(Clone, Debug)]
+pub(crate) struct Several<T>(pub(crate) Vec<T>);
+
+impl<'a, 'py, T> FromPyObject<'a, 'py> for Several<T>
+where
+    T: for<'b> FromPyObject<'b, 'py>,
+{
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
+        let one = |item: PyResult<Bound<'py, PyAny>>| item?.extract().map_err(Into::into);
+        elements(&object)?.map(one).collect::<PyResult<_>>().map(Self)
+    }
+}
+
+/// What can be several things without being a sequence, by the names of its types.
+const COLLECTIONS: [&str; 8] =
+    ["set", "frozenset", "generator", "dict_keys", "dict_values", "dict_items", "map", "zip"];
+
+/// What is in a sequence, a set, a generator or the like, but neither in text nor in a `dict`, nor in
+/// any other iterator. As pybind11's conversion to a vector.
+pub(crate) fn elements<'py>(object: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyIterator>> {
+    let class = object.get_type();
+    let kind = class.name()?;
+    let is_one = object.is_instance_of::<PyString>()
+        || object.is_instance_of::<PyBytes>()
+        || object.is_instance_of::<PyDict>();
+    let are_several = class.hasattr("__getitem__")? || COLLECTIONS.iter().any(|name| kind == *name);
+    if is_one || !are_several {
+        return Err(PyTypeError::new_err(format!("a sequence is needed, not {kind}")));
+    }
+    object.try_iter()
 }
 
 /// Sets the attributes of a new object that is configured by keywords alone. Only attributes of the
@@ -82,17 +151,30 @@ pub(crate) fn bind<'py, const N: usize>(
     args: &Bound<'py, PyTuple>,
     kwargs: Option<&Bound<'py, PyDict>>,
 ) -> PyResult<[Option<Bound<'py, PyAny>>; N]> {
-    let refuse = |why: String| Err(PyTypeError::new_err(format!("{function}() {why}")));
-    if args.len() > N {
-        return refuse(format!("takes at most {N} arguments, {} were given", args.len()));
+    let bound = by_place(&parameters, args, kwargs)
+        .map_err(|why| PyTypeError::new_err(format!("{function}() {why}")))?;
+    let mut bound = bound.into_iter();
+    Ok(std::array::from_fn(|_| bound.next().flatten()))
+}
+
+/// The arguments of a call by their places among `parameters`, or why they do not fit these.
+pub(crate) fn by_place<'py>(
+    parameters: &[&str],
+    args: &Bound<'py, PyTuple>,
+    kwargs: Option<&Bound<'py, PyDict>>,
+) -> Result<Vec<Option<Bound<'py, PyAny>>>, String> {
+    let most = parameters.len();
+    if args.len() > most {
+        return Err(format!("takes at most {most} arguments, {} were given", args.len()));
     }
-    let mut bound = std::array::from_fn(|at| args.get_item(at).ok());
+    let mut bound: Vec<_> = args.iter().map(Some).collect();
+    bound.resize_with(most, || None);
     for (name, value) in kwargs.into_iter().flatten() {
-        let name: String = name.extract()?;
+        let name = name.to_string();
         match parameters.iter().position(|parameter| *parameter == name) {
-            None => return refuse(format!("got an unexpected keyword argument '{name}'")),
+            None => return Err(format!("got an unexpected keyword argument '{name}'")),
             Some(at) if bound[at].is_some() => {
-                return refuse(format!("got multiple values for argument '{name}'"));
+                return Err(format!("got multiple values for argument '{name}'"));
             }
             Some(at) => bound[at] = Some(value),
         }

@@ -1,16 +1,16 @@
 //! `speadway.Flavour`.
 
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use speadway::wire::{BugCompat, Flavour as Core};
 
-use crate::args::Int;
+use crate::args::{Int, Maybe};
 use crate::waiting::Late;
 
 /// The only protocol version there is.
-const VERSION: i64 = 4;
+const VERSION: i32 = 4;
 /// Bits of an item pointer in every flavour SPEAD-64-XX.
-const ITEM_POINTER_BITS: i64 = 64;
+const ITEM_POINTER_BITS: i32 = 64;
 
 /// A variant of the protocol: SPEAD-64-XX, and deviations of old implementations.
 #[pyclass(module = "speadway", subclass, weakref, frozen)]
@@ -25,6 +25,39 @@ struct Inner {
     bug_compat: u32,
 }
 
+impl Inner {
+    fn of(core: Core) -> Self {
+        Self { core, bug_compat: core.bug_compat().bits() }
+    }
+
+    fn new(
+        version: i32,
+        item_pointer_bits: i32,
+        heap_address_bits: i32,
+        bug_compat: u32,
+    ) -> PyResult<Self> {
+        if version != VERSION {
+            return Err(PyValueError::new_err(format!(
+                "version {version} is not supported: the only one is {VERSION}"
+            )));
+        }
+        if item_pointer_bits != ITEM_POINTER_BITS {
+            return Err(PyValueError::new_err(format!(
+                "item_pointer_bits must be {ITEM_POINTER_BITS}, not {item_pointer_bits}"
+            )));
+        }
+        let flavour = u8::try_from(heap_address_bits).ok().and_then(|bits| Core::new(bits).ok());
+        let flavour = flavour.ok_or_else(|| {
+            PyValueError::new_err(format!(
+                "heap_address_bits must be a multiple of 8 from 8 to 56, not {heap_address_bits}"
+            ))
+        })?;
+        let known = BugCompat::from_bits(bug_compat & BugCompat::PYSPEAD_0_5_2.bits())
+            .unwrap_or(BugCompat::NONE);
+        Ok(Self { core: flavour.with_bug_compat(known), bug_compat })
+    }
+}
+
 impl Flavour {
     /// The flavour as the library has it.
     pub(crate) fn core(&self) -> PyResult<Core> {
@@ -34,7 +67,7 @@ impl Flavour {
     /// A flavour that the library knows.
     pub(crate) fn from_core(core: Core) -> Self {
         let inner = Late::default();
-        inner.init(Inner { core, bug_compat: core.bug_compat().bits() });
+        inner.init(Inner::of(core));
         Self { inner }
     }
 }
@@ -48,53 +81,44 @@ impl Flavour {
     }
 
     #[pyo3(signature = (
-        version = Int(VERSION),
-        item_pointer_bits = Int(ITEM_POINTER_BITS),
-        heap_address_bits = Int(40),
-        bug_compat = Int(0),
+        version = Maybe::LeftOut,
+        item_pointer_bits = Maybe::LeftOut,
+        heap_address_bits = Maybe::LeftOut,
+        bug_compat = Maybe::LeftOut,
     ))]
     fn __init__(
         &self,
-        version: Int<i64>,
-        item_pointer_bits: Int<i64>,
-        heap_address_bits: Int<i64>,
-        bug_compat: Int<u32>,
+        version: Maybe<Int<i32>>,
+        item_pointer_bits: Maybe<Int<i32>>,
+        heap_address_bits: Maybe<Int<i32>>,
+        bug_compat: Maybe<Int<u32>>,
     ) -> PyResult<()> {
-        if version.0 != VERSION {
-            return Err(PyValueError::new_err(format!(
-                "version {} is not supported: the only one is {VERSION}",
-                version.0
-            )));
-        }
-        if item_pointer_bits.0 != ITEM_POINTER_BITS {
-            return Err(PyValueError::new_err(format!(
-                "item_pointer_bits must be {ITEM_POINTER_BITS}, not {}",
-                item_pointer_bits.0
-            )));
-        }
-        let flavour = u8::try_from(heap_address_bits.0).ok().and_then(|bits| Core::new(bits).ok());
-        let flavour = flavour.ok_or_else(|| {
-            PyValueError::new_err(format!(
-                "heap_address_bits must be a multiple of 8 from 8 to 56, not {}",
-                heap_address_bits.0
-            ))
-        })?;
-        let known = BugCompat::from_bits(bug_compat.0 & BugCompat::PYSPEAD_0_5_2.bits())
-            .unwrap_or(BugCompat::NONE);
-        let core = flavour.with_bug_compat(known);
-        self.inner.init(Inner { core, bug_compat: bug_compat.0 });
+        use Maybe::{Given, LeftOut};
+        let inner = match (version, item_pointer_bits, heap_address_bits, bug_compat) {
+            (LeftOut, LeftOut, LeftOut, LeftOut) => Inner::of(Core::default()),
+            (Given(version), Given(pointer_bits), Given(address_bits), bug_compat) => {
+                let bug_compat = bug_compat.given().map_or(0, |bits| bits.0);
+                Inner::new(version.0, pointer_bits.0, address_bits.0, bug_compat)?
+            }
+            _ => {
+                return Err(PyTypeError::new_err(
+                    "Flavour() needs version, item_pointer_bits and heap_address_bits, or nothing",
+                ));
+            }
+        };
+        self.inner.init(inner);
         Ok(())
     }
 
     /// The protocol version: 4.
     #[getter]
-    fn version(&self) -> i64 {
+    fn version(&self) -> i32 {
         VERSION
     }
 
     /// Bits of an item pointer: 64.
     #[getter]
-    fn item_pointer_bits(&self) -> i64 {
+    fn item_pointer_bits(&self) -> i32 {
         ITEM_POINTER_BITS
     }
 
@@ -110,11 +134,9 @@ impl Flavour {
         Ok(self.inner.get()?.bug_compat)
     }
 
-    fn __eq__(&self, other: &Bound<'_, PyAny>) -> PyResult<bool> {
-        match other.cast::<Self>() {
-            Ok(other) => Ok(self.inner.get()? == other.get().inner.get()?),
-            Err(_) => Ok(false),
-        }
+    // Of another type it has no opinion: it is not taken here, and Python asks the other.
+    fn __eq__(&self, other: &Self) -> PyResult<bool> {
+        Ok(self.inner.get()? == other.inner.get()?)
     }
 
     fn __hash__(&self) -> PyResult<u64> {

@@ -7,7 +7,7 @@ use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use speadway::recv::Worker;
 
-use crate::args::Int;
+use crate::args::{Int, Several};
 use crate::errors::OrRaise;
 use crate::lifetime::OfProcess;
 use crate::waiting::Late;
@@ -33,12 +33,13 @@ impl ThreadPool {
         Self { workers: Late::default() }
     }
 
-    #[pyo3(signature = (threads = Int(1), affinity = Vec::new()))]
-    fn __init__(&self, threads: Int<i64>, affinity: Vec<Int<i64>>) -> PyResult<()> {
+    #[pyo3(signature = (threads = Int(1), affinity = Several(Vec::new())))]
+    fn __init__(&self, threads: Int<i32>, affinity: Several<Int<i32>>) -> PyResult<()> {
         let count = usize::try_from(threads.0).ok().filter(|&count| count > 0);
         let count =
             count.ok_or_else(|| PyValueError::new_err("at least one thread is required"))?;
         let cores = affinity
+            .0
             .iter()
             .map(|core| core.0)
             .cycle()
@@ -63,7 +64,7 @@ impl ThreadPool {
 
     /// Pins the calling thread to a core; where that is refused, a warning is logged.
     #[staticmethod]
-    fn set_affinity(core: Int<i64>) {
+    fn set_affinity(core: Int<i32>) {
         if !pin(core.0) {
             log::warn!("cannot pin the calling thread to core {}", core.0);
         }
@@ -94,7 +95,7 @@ impl Drop for ThreadPool {
 }
 
 /// A worker on `core`, or anywhere if that is refused: the reference only warns.
-fn start(core: Option<i64>) -> PyResult<Worker> {
+fn start(core: Option<i32>) -> PyResult<Worker> {
     let Some(core) = core else { return Worker::new().or_raise() };
     let pinned = usize::try_from(core).ok().map(|core| Worker::builder().pin(core).start());
     match pinned {
@@ -110,7 +111,11 @@ fn start(core: Option<i64>) -> PyResult<Worker> {
     }
 }
 
-fn pin(core: i64) -> bool {
+/// How many cores the kernel's interface can name, `CPU_SETSIZE` of Linux; `core_affinity` panics
+/// beyond.
+const CORES: usize = 1024;
+
+fn pin(core: i32) -> bool {
     usize::try_from(core)
-        .is_ok_and(|id| core_affinity::set_for_current(core_affinity::CoreId { id }))
+        .is_ok_and(|id| id < CORES && core_affinity::set_for_current(core_affinity::CoreId { id }))
 }

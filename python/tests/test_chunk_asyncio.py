@@ -1,6 +1,7 @@
 """`recv.asyncio.ChunkRingbuffer`."""
 
 import asyncio
+import weakref
 
 import chunk_tools as tools
 import pytest
@@ -199,3 +200,14 @@ def test_threads_may_iterate_over_it(lib, ring):
     ring.put_nowait(chunk)
     ring.stop()
     assert list(ring) == [chunk]
+
+
+async def test_it_goes_with_its_last_reference(lib):
+    ring = lib.module("recv.asyncio").ChunkRingbuffer(2)
+    getting = asyncio.create_task(ring.get())
+    await turns()
+    await ring.put(tools.chunk(lib))
+    await getting
+    reference = weakref.ref(ring)
+    del getting, ring
+    assert reference() is None

@@ -121,6 +121,8 @@ def test_place_is_kept_alive(make):
     ("wrong", "error"),
     [
         ((), IndexError),
+        ("", IndexError),
+        ({}, IndexError),
         ((5,), TypeError),
         ([1], TypeError),
         (5, TypeError),

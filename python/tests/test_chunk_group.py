@@ -113,7 +113,11 @@ def test_wrong_arguments(lib):
     for wrong in [(), (lib.ThreadPool(), lib.recv.StreamConfig()), (lib.ThreadPool(), 5, 6)]:
         with pytest.raises(TypeError):
             group.emplace_back(*wrong)
+    with pytest.raises(ValueError, match="thread.?pool"):
+        group.emplace_back(None, lib.recv.StreamConfig(), tools.config(lib))
     assert len(group) == 0
+    member = add(lib, group)
+    assert member.config.allow_unsized_heaps is False
     group.stop()
 
 

@@ -104,6 +104,14 @@ def test_it_ends_with_its_last_producer(lib, ring):
     assert ring.remove_producer() is False
 
 
+def test_the_last_producer_of_a_stopped_ring_is_its_last(lib, ring):
+    ring.add_producer()
+    ring.add_producer()
+    ring.stop()
+    assert ring.remove_producer() is False
+    assert ring.remove_producer() is True
+
+
 def test_get_waits_for_a_chunk(lib, ring):
     got = tools.in_thread(ring.get)
     chunk = tools.chunk(lib)

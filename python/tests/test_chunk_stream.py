@@ -36,6 +36,14 @@ def test_the_configuration_of_the_stream_may_be_left_out(lib):
     ).stop()  # fmt: skip
 
 
+def test_heaps_have_to_say_their_length(lib):
+    config = lib.recv.StreamConfig(stream_id=5)
+    stream = tools.stream(lib, stream_config=config)
+    assert (stream.config.stream_id, stream.config.allow_unsized_heaps) == (5, False)
+    assert config.allow_unsized_heaps is True
+    stream.stop()
+
+
 def test_wrong_arguments(lib):
     pool, config, chunks = lib.ThreadPool(), lib.recv.StreamConfig(), tools.config(lib)
     rings = tools.rings(lib, 2)
@@ -43,7 +51,8 @@ def test_wrong_arguments(lib):
     with pytest.raises(ValueError, match="place is not set"):
         make(pool, config, lib.recv.ChunkStreamConfig(), *rings)
     for wrong in [
-        (), (None, config, chunks, *rings), (pool, 5, chunks, *rings), (pool, config, None, *rings),
+        (), (None, config, chunks, *rings), (pool, 5, chunks, *rings), (pool, None, chunks, *rings),
+        (pool, config, None, *rings),
         (pool, config, chunks), (pool, config, chunks, rings[0]), (pool, config, chunks, None, None),
         (pool, config, chunks, *rings, 1),
     ]:  # fmt: skip

@@ -1,9 +1,21 @@
 """`recv.StreamConfig`, `recv.RingStreamConfig` and statistics."""
 
+import decimal
 import weakref
 
 import numpy as np
 import pytest
+
+
+class Uncountable:
+    """Something that is asked for a number or a truth and has none."""
+
+    def __index__(self):
+        raise KeyError("index")
+
+    def __bool__(self):
+        raise KeyError("bool")
+
 
 BUILT_IN = [
     ("heaps", 0),
@@ -372,3 +384,40 @@ def test_options_of_the_ring(lib):
 def test_options_of_the_ring_that_cannot_be(lib, keywords, error):
     with pytest.raises(error):
         lib.recv.RingStreamConfig(**keywords)
+
+
+@pytest.mark.parametrize(
+    "number", [np.int8(3), np.bool_(True), np.float32(3), np.array(3.0), decimal.Decimal(3)]
+)
+def test_numbers_may_be_of_any_type_but_float(lib, number):
+    assert lib.recv.StreamConfig(max_heaps=number).max_heaps == int(number)
+
+
+@pytest.mark.parametrize("number", [3.0, np.float64(3), "3", b"3", [3], 3j, object(), Uncountable()])
+def test_what_is_no_whole_number_is_refused(lib, number):
+    with pytest.raises(TypeError):
+        lib.recv.StreamConfig(max_heaps=number)
+
+
+@pytest.mark.parametrize("truth", [np.arange(3), Uncountable()])
+def test_what_is_neither_true_nor_false_is_refused(lib, truth):
+    with pytest.raises(TypeError):
+        lib.recv.StreamConfig(explicit_start=truth)
+
+
+@pytest.mark.parametrize("kind", [bytes, bytearray])
+def test_names_may_be_bytes(lib, kind):
+    config = lib.recv.StreamConfig()
+    assert config.add_stat(kind(b"mine")) == 9
+    assert config.get_stat_index("mine") == config.get_stat_index(kind(b"mine")) == 9
+    assert lib.recv.StreamStatConfig(kind(b"mine")).name == "mine"
+    stats = lib.recv.Stream(lib.ThreadPool(), config).stats
+    assert kind(b"mine") in stats
+    assert (stats[kind(b"mine")], stats.get(kind(b"none"), 5)) == (0, 5)
+
+
+def test_no_mode_is_not_the_default_mode(lib):
+    with pytest.raises(TypeError):
+        lib.recv.StreamConfig().add_stat("mine", None)
+    with pytest.raises(TypeError):
+        lib.recv.StreamStatConfig("mine", mode=None)

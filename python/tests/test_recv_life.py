@@ -8,6 +8,7 @@ import threading
 
 import packets
 import pytest
+from footprint import check_growth
 
 PREAMBLE = """
 import logging, os, signal, sys, threading, time
@@ -28,6 +29,23 @@ def run(lib, code, *, timeout=60):
 def check(lib, code, output=""):
     done = run(lib, code)
     assert (done.returncode, done.stdout, done.stderr) == (0, output, "")
+
+
+def test_a_tcp_stream_that_accepts_no_packet_can_be_stopped(lib):
+    check(
+        lib,
+        """
+import socket
+listener = socket.create_server(("127.0.0.1", 0))
+stream = recv.Stream(lib.ThreadPool())
+stream.add_tcp_reader(listener, 0)
+with socket.create_connection(listener.getsockname()) as connection:
+    connection.sendall(packets.packet(1, b"payload") * 10)
+    while not stream.stats.batches:
+        time.sleep(0.001)
+    stream.stop()
+""",
+    )
 
 
 def test_the_end_with_live_objects(lib):
@@ -180,20 +198,6 @@ os.waitpid(child, 0)
     assert "make one after the fork" in run(ours, code).stdout
 
 
-def resident():
-    """Bytes of memory that the process has."""
-    with open("/proc/self/statm") as statm:
-        return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
-
-def open_files():
-    return len(os.listdir("/proc/self/fd"))
-
-
-def threads():
-    return len(os.listdir("/proc/self/task"))
-
-
 def test_streams_leave_nothing_behind(ours):
     lib, data = ours, packets.stream(10, 20000)
 
@@ -213,17 +217,8 @@ def test_streams_leave_nothing_behind(ours):
             assert bytes(heaps[3].get_items()[0]) == packets.values(3, 20000).tobytes()
         # Else the last reference goes while the stream is in the middle of it.
 
-    for number in range(60):
-        cycle(number)
-    gc.collect()
-    before = resident(), open_files(), threads()
-    for number in range(300):
-        cycle(number)
-    gc.collect()
-    after = resident(), open_files(), threads()
     # 300 streams of 200 kB each: a leak of one heap a cycle would be 6 MB.
-    assert after[0] - before[0] < 3_000_000
-    assert after[1:] == before[1:]
+    check_growth(cycle, bytes=3_000_000)
 
 
 def test_objects_leave_nothing_behind(ours):
@@ -231,7 +226,7 @@ def test_objects_leave_nothing_behind(ours):
     stream.add_buffer_reader(packets.stream(1, 1000))
     heap = stream.get()
 
-    def cycle():
+    def cycle(_number):
         for item in heap.get_items():
             memoryview(item)
         heap.get_descriptors()
@@ -240,14 +235,7 @@ def test_objects_leave_nothing_behind(ours):
         stream.counters  # noqa: B018
         ours.recv.StreamConfig(max_heaps=3).add_stat("x")
 
-    for _ in range(2000):
-        cycle()
-    gc.collect()
-    before = resident()
-    for _ in range(10000):
-        cycle()
-    gc.collect()
-    assert resident() - before < 1_000_000
+    check_growth(cycle, bytes=1_000_000, warm_up=2000, cycles=10000)
 
 
 def test_the_worker_does_not_need_the_gil(lib):

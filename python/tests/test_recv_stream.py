@@ -174,6 +174,8 @@ def test_an_item_keeps_its_heap_alive(lib):
     del heap
     gc.collect()
     assert reference() is not None
+    assert weakref.ref(item)() is item
+    assert issubclass(type("Mine", (type(item),), {}), type(item))
     del item
     gc.collect()
     assert reference() is None

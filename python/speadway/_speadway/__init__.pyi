@@ -44,13 +44,12 @@ class Full(Exception): ...
 class Stopped(Exception): ...
 
 class Flavour:
+    @overload
     def __init__(
-        self,
-        version: int = 4,
-        item_pointer_bits: int = 64,
-        heap_address_bits: int = 40,
-        bug_compat: int = 0,
+        self, version: int, item_pointer_bits: int, heap_address_bits: int, bug_compat: int = 0
     ) -> None: ...
+    @overload
+    def __init__(self) -> None: ...
     @property
     def version(self) -> int: ...
     @property
@@ -72,7 +71,11 @@ class MemoryAllocator:
     def __init__(self) -> None: ...
 
 class MmapAllocator(MemoryAllocator):
-    def __init__(self, flags: int = 0, prefer_huge: bool = False) -> None: ...
+    def __init__(
+        self, flags: int = 0, prefer_huge: bool = False, *, node: int | None = None
+    ) -> None: ...
+
+def node_of_core(core: int) -> int: ...
 
 class MemoryPool(MemoryAllocator):
     @overload

@@ -19,13 +19,14 @@ class _Turns:
     puts) for itself when it runs; so a coroutine that is cancelled in between has taken nothing.
     """
 
-    def __init__(self, descriptor: Callable[[], int]) -> None:
-        self._descriptor = descriptor
+    def __init__(self) -> None:
+        # Known once somebody waits. Not how to find out: the ring and this would keep each other.
+        self._descriptor = -1
         self._waiting: deque[asyncio.Future[None]] = deque()
 
-    async def take(self, attempt: Callable[[], _T]) -> _T:
+    async def take(self, attempt: Callable[[], _T], descriptor: Callable[[], int]) -> _T:
         """What `attempt` returns, once it neither raises `Empty` nor `Full` and all who came before
-        are done."""
+        are done. `descriptor` says which is readable when it may be so."""
         # Others get their turn even if the ring never runs empty.
         await asyncio.sleep(0)
         if not self._waiting:
@@ -33,6 +34,7 @@ class _Turns:
                 return attempt()
             except (Empty, Full):
                 pass
+        self._descriptor = descriptor()
         turn = self._join()
         try:
             while True:
@@ -58,17 +60,17 @@ class _Turns:
         self._waiting.remove(turn)
         if was_first:
             if not turn.done() or turn.cancelled():
-                turn.get_loop().remove_reader(self._descriptor())
+                turn.get_loop().remove_reader(self._descriptor)
             if self._waiting:
                 self._watch()
 
     def _watch(self) -> None:
         """Have the first in the queue told when the ring is ready."""
         turn = self._waiting[0]
-        turn.get_loop().add_reader(self._descriptor(), self._tell, turn)
+        turn.get_loop().add_reader(self._descriptor, self._tell, turn)
 
     def _tell(self, turn: "asyncio.Future[None]") -> None:
-        turn.get_loop().remove_reader(self._descriptor())
+        turn.get_loop().remove_reader(self._descriptor)
         if not turn.done():
             turn.set_result(None)
 
@@ -82,16 +84,16 @@ class ChunkRingbuffer(_native.ChunkRingbuffer):
 
     def __init__(self, maxsize: int) -> None:
         super().__init__(maxsize)
-        self._getters = _Turns(lambda: self.data_fd)
-        self._putters = _Turns(lambda: self.space_fd)
+        self._getters = _Turns()
+        self._putters = _Turns()
 
     async def get(self) -> Chunk:  # type: ignore[override]
         """Take the oldest chunk; raises `speadway.Stopped` at the end."""
-        return await self._getters.take(self.get_nowait)
+        return await self._getters.take(self.get_nowait, lambda: self.data_fd)
 
     async def put(self, chunk: Chunk) -> None:  # type: ignore[override]
         """Put a chunk in; raises `speadway.Stopped` once the ring has been stopped."""
-        await self._putters.take(lambda: self.put_nowait(chunk))
+        await self._putters.take(lambda: self.put_nowait(chunk), lambda: self.space_fd)
 
     def __aiter__(self) -> "ChunkRingbuffer":
         return self

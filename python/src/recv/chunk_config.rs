@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
+use pyo3::types::{PyDict, PyTuple};
 use speadway::chunk::RingPolicy;
 use speadway::recv::DEFAULT_MAX_CHUNKS;
 
@@ -15,7 +15,7 @@ use super::config::not_zero;
 use super::layout::Layout;
 use super::place::{CPlace, PlaceFunction};
 use super::stats::CustomStats;
-use crate::args::{Int, Truth, set_keywords};
+use crate::args::{Int, Several, Truth, set_keywords};
 
 /// How a stream fills chunks. Given by keywords; each is also an attribute, which may be changed
 /// until a stream is made with it (streams take a copy).
@@ -206,9 +206,9 @@ impl ChunkStreamConfig {
 attributes!(ChunkStreamConfig {
     /// Ids of the items whose immediate values a placement function is given ([]). A `Layout` needs
     /// none.
-    items, set_items: Ids => Vec<u64>,
+    items, set_items: Several<Int<u64>> => Vec<u64>,
         |all| all.items.clone(),
-        |all, ids| all.items = ids.0;
+        |all, ids| all.items = ids.0.into_iter().map(|id| id.0).collect();
 
     /// How many consecutive chunks are open at a time (2): the reach of reordering between heaps.
     max_chunks, set_max_chunks: Int<usize> => usize,
@@ -247,32 +247,18 @@ impl Placer {
         }
         let tuple = match place.cast::<PyTuple>() {
             Ok(tuple) => tuple.clone(),
-            Err(_) if place.is_instance_of::<PyList>() => {
-                PyTuple::new(place.py(), place.cast::<PyList>()?.iter())?
-            }
             Err(_) => {
                 let kind = place.get_type().name()?;
-                return Err(PyTypeError::new_err(format!(
-                    "place must be a Layout, a tuple with a capsule, or None, not {kind}"
-                )));
+                let refuse = |_| {
+                    PyTypeError::new_err(format!(
+                        "place must be a Layout, a tuple with a capsule, or None, not {kind}"
+                    ))
+                };
+                let elements = place.try_iter().map_err(refuse)?;
+                PyTuple::new(place.py(), elements.collect::<PyResult<Vec<_>>>()?)?
             }
         };
         Ok(Self::Function(Arc::new(PlaceFunction::new(&tuple)?)))
-    }
-}
-
-/// Item ids, from anything that can be iterated over but text.
-struct Ids(Vec<u64>);
-
-impl<'a, 'py> FromPyObject<'a, 'py> for Ids {
-    type Error = PyErr;
-
-    fn extract(object: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
-        if object.is_instance_of::<PyString>() || object.is_instance_of::<PyBytes>() {
-            return Err(PyTypeError::new_err("items must be a sequence of item ids, not text"));
-        }
-        let id = |item: PyResult<Bound<'_, PyAny>>| Ok(item?.extract::<Int<u64>>()?.0);
-        Ok(Self(object.try_iter()?.map(id).collect::<PyResult<_>>()?))
     }
 }
 

@@ -132,13 +132,12 @@ impl ChunkRingbuffer {
         Ok(())
     }
 
-    /// Takes back an `add_producer`. Whether that ended the ring.
+    /// Takes back an `add_producer`. Whether it was the last, and the ring has ended.
     fn remove_producer(&self) -> PyResult<bool> {
-        let ring = self.ring()?;
-        let Some(producer) = self.producers()?.pop() else { return Ok(false) };
-        let was_open = !ring.is_closed();
+        let mut producers = self.producers()?;
+        let Some(producer) = producers.pop() else { return Ok(false) };
         producer.end();
-        Ok(was_open && ring.is_closed())
+        Ok(producers.is_empty() && self.ring()?.is_closed())
     }
 
     /// A file descriptor that is readable while `get_nowait` would not raise `speadway.Empty`. It may

@@ -14,6 +14,7 @@ use super::chunk_exchange::exchange;
 use super::chunk_ring::ChunkRingbuffer;
 use super::config::StreamConfig;
 use super::stats::StatSource;
+use crate::args::Maybe;
 use crate::errors::OrRaise;
 use crate::thread_pool::ThreadPool;
 use crate::waiting::Late;
@@ -112,7 +113,7 @@ impl ChunkRingStream {
 
     #[pyo3(signature = (
         thread_pool,
-        config = None,
+        config = Maybe::LeftOut,
         chunk_stream_config = None,
         data_ringbuffer = None,
         free_ringbuffer = None,
@@ -120,7 +121,7 @@ impl ChunkRingStream {
     fn __init__(
         slf: &Bound<'_, Self>,
         thread_pool: &Bound<'_, ThreadPool>,
-        config: Option<&Bound<'_, StreamConfig>>,
+        config: Maybe<Bound<'_, StreamConfig>>,
         chunk_stream_config: Option<&Bound<'_, ChunkStreamConfig>>,
         data_ringbuffer: Option<&Bound<'_, ChunkRingbuffer>>,
         free_ringbuffer: Option<&Bound<'_, ChunkRingbuffer>>,
@@ -128,7 +129,7 @@ impl ChunkRingStream {
         if slf.get().pair.get().is_ok() {
             return Ok(()); // a second call: the first stream stays
         }
-        let mut settings = StreamConfig::given(slf.py(), config)?;
+        let mut settings = StreamConfig::given(slf.py(), config.given().as_ref())?.for_chunks();
         let chunks = required(chunk_stream_config, "chunk_stream_config")?.get().settings()?;
         let data = required(data_ringbuffer, "data_ringbuffer")?;
         let pair = RingPair::new(data, required(free_ringbuffer, "free_ringbuffer")?)?;

@@ -11,7 +11,7 @@ use speadway::wire::BugCompat;
 
 use super::attributes::{Attributes, attributes};
 use super::stat_config::{StatList, StatMode, StreamStatConfig};
-use crate::args::{Int, Truth, set_keywords};
+use crate::args::{Int, Maybe, Text, Truth, set_keywords};
 use crate::memory::MemoryAllocator;
 
 /// Copies payload through the caches.
@@ -64,6 +64,11 @@ impl Settings {
     pub(crate) fn copy(&self, py: Python<'_>) -> Self {
         let memory_allocator = self.memory_allocator.as_ref().map(|one| one.clone_ref(py));
         Self { memory_allocator, stats: self.stats.clone(), ..*self }
+    }
+
+    /// What a stream makes of them that fills chunks: heaps have to say their length.
+    pub(crate) fn for_chunks(self) -> Self {
+        Self { allow_unsized_heaps: false, ..self }
     }
 
     /// Where heaps' memory comes from, as the library has it.
@@ -193,15 +198,15 @@ impl StreamConfig {
 
     /// Adds a statistic and returns its index. A placement may write to it (see
     /// `ChunkStreamConfig.place`); values of batches are combined as `mode` says.
-    #[pyo3(signature = (name, mode = None))]
-    fn add_stat(&self, name: &str, mode: Option<&Bound<'_, PyAny>>) -> PyResult<usize> {
+    #[pyo3(signature = (name, mode = Maybe::LeftOut))]
+    fn add_stat(&self, name: Text, mode: Maybe<Bound<'_, PyAny>>) -> PyResult<usize> {
         let mode = StatMode::from_member(mode)?;
-        self.attributes.lock()?.stats.add(name, mode)
+        self.attributes.lock()?.stats.add(&name.0, mode)
     }
 
     /// The index of a statistic; `IndexError` if there is none with this name.
-    fn get_stat_index(&self, name: &str) -> PyResult<usize> {
-        self.attributes.lock()?.stats.known(name)
+    fn get_stat_index(&self, name: Text) -> PyResult<usize> {
+        self.attributes.lock()?.stats.known(&name.0)
     }
 
     /// The index that the next statistic added will have.

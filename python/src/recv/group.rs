@@ -193,14 +193,18 @@ impl ChunkStreamRingGroup {
     ///
     /// Raises `ValueError` if its window is larger than the group's, `RuntimeError` if the group has
     /// received data or has been stopped.
+    #[pyo3(signature = (thread_pool, config, chunk_stream_config))]
     fn emplace_back(
         slf: &Bound<'_, Self>,
-        thread_pool: &Bound<'_, ThreadPool>,
+        thread_pool: Option<&Bound<'_, ThreadPool>>,
         config: &Bound<'_, StreamConfig>,
         chunk_stream_config: &Bound<'_, ChunkStreamConfig>,
     ) -> PyResult<Py<ChunkStreamGroupMember>> {
         let (py, inner) = (slf.py(), slf.get().inner.get()?);
-        let mut settings = config.get().settings(py)?;
+        // An error of another type than elsewhere, as the reference's is.
+        let thread_pool =
+            thread_pool.ok_or_else(|| PyValueError::new_err("thread_pool must not be None"))?;
+        let mut settings = config.get().settings(py)?.for_chunks();
         let chunks = chunk_stream_config.get().settings()?;
         refuse_what_is_the_groups(&chunks)?;
         let stats = StatSource::chunks(settings.stats.clone());

@@ -15,7 +15,7 @@ use super::heap::Heap;
 /// An item of a received heap. Its bytes are there through the buffer protocol, as an array of one
 /// axis of unsigned bytes, without a copy: `numpy.asarray(item)`. They stay for as long as the item or
 /// what was made of it.
-#[pyclass(module = "speadway.recv", frozen)]
+#[pyclass(module = "speadway.recv", subclass, weakref, frozen)]
 pub(crate) struct RawItem {
     /// The item's id.
     #[pyo3(get)]

@@ -13,7 +13,7 @@ use speadway::recv::readers::{
 };
 
 use super::base::{NewReader, StreamBase};
-use crate::args::{Int, bind, or_default, required};
+use crate::args::{Int, Text, bind, or_default, required};
 use crate::buffers::HeldBytes;
 use crate::errors::OrRaise;
 use crate::inproc::InprocQueue;
@@ -118,7 +118,7 @@ fn udp_on_port(
     let [port, max_size, buffer_size, hostname] = bind(ADD_UDP, names, args, kwargs)?;
     let port = required::<Int<u16>>(ADD_UDP, "port", &port)?.0;
     let udp = Udp::new(&max_size, &buffer_size)?;
-    let address = local(py, &or_default(&hostname, String::new())?, port)?;
+    let address = local(py, &or_default(&hostname, Text::default())?.0, port)?;
     Ok(udp.reader(address, Interface::Any))
 }
 
@@ -144,14 +144,14 @@ fn udp_multicast(
     let interface_name = if by_index { "interface_index" } else { "interface_address" };
     let names = ["multicast_group", "port", "max_size", "buffer_size", interface_name];
     let [group, port, max_size, buffer_size, interface] = bind(ADD_UDP, names, args, kwargs)?;
-    let group: String = required(ADD_UDP, "multicast_group", &group)?;
+    let Text(group) = required(ADD_UDP, "multicast_group", &group)?;
     let port = required::<Int<u16>>(ADD_UDP, "port", &port)?.0;
     let udp = Udp::new(&max_size, &buffer_size)?;
     let (address, interface) = if by_index {
         let index = or_default(&interface, Int(0))?.0;
         (group_v6(py, &group, port)?, Interface::Index(index))
     } else {
-        group_v4(py, &group, port, &or_default(&interface, String::new())?)?
+        group_v4(py, &group, port, &or_default(&interface, Text::default())?.0)?
     };
     Ok(udp.reader(address, interface))
 }
@@ -209,7 +209,7 @@ fn tcp_on_port(
     let port = required::<Int<u16>>(ADD_TCP, "port", &port)?.0;
     let buffer_size = or_default(&buffer_size, Int(TCP_BUFFER_SIZE))?.0;
     let config = tcp_config(&max_size)?.recv_buffer(buffer_size);
-    let address = local(py, &or_default(&hostname, String::new())?, port)?;
+    let address = local(py, &or_default(&hostname, Text::default())?.0, port)?;
     Ok(bound(move || TcpReader::listen(address, &config)))
 }
 
@@ -286,17 +286,20 @@ impl StreamBase {
     /// expression in the language of tcpdump: addresses, networks, ports and ranges of ports, with
     /// `and`, `or`, `not` and parentheses. `RuntimeError` if the file or the expression cannot be
     /// read.
-    #[pyo3(signature = (filename, filter = ""))]
+    #[pyo3(
+        signature = (filename, filter = Text::default()),
+        text_signature = "($self, filename, filter='')"
+    )]
     fn add_udp_pcap_file_reader(
         &self,
         py: Python<'_>,
-        filename: &str,
-        filter: &str,
+        filename: Text,
+        filter: Text,
     ) -> PyResult<()> {
         let reader = py.detach(|| {
-            let filter = filter.parse::<PcapFilter>().or_raise()?;
+            let filter = filter.0.parse::<PcapFilter>().or_raise()?;
             let config = PcapConfig::default().filter(filter);
-            PcapReader::open(PathBuf::from(filename), config).or_raise()
+            PcapReader::open(PathBuf::from(filename.0), config).or_raise()
         })?;
         self.add(py, made(reader))
     }

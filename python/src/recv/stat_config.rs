@@ -6,7 +6,7 @@ use pyo3::exceptions::{PyIndexError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyType;
 
-use crate::args::Int;
+use crate::args::{Int, Maybe, Text};
 use crate::enums::Enumeration;
 use crate::waiting::Late;
 
@@ -46,8 +46,8 @@ impl StatMode {
     }
 
     /// The mode that an argument names; a counter if none is given.
-    pub(crate) fn from_member(member: Option<&Bound<'_, PyAny>>) -> PyResult<Self> {
-        match member.map(|member| MODE.number(member)).transpose()? {
+    pub(crate) fn from_member(member: Maybe<Bound<'_, PyAny>>) -> PyResult<Self> {
+        match member.given().map(|member| MODE.number(&member)).transpose()? {
             Some(1) => Ok(Self::Maximum),
             _ => Ok(Self::Counter),
         }
@@ -130,9 +130,9 @@ impl StreamStatConfig {
         Self { stat: Late::default() }
     }
 
-    #[pyo3(signature = (name, mode = None))]
-    fn __init__(&self, name: &str, mode: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
-        self.stat.init(Stat { name: name.into(), mode: StatMode::from_member(mode)? });
+    #[pyo3(signature = (name, mode = Maybe::LeftOut))]
+    fn __init__(&self, name: Text, mode: Maybe<Bound<'_, PyAny>>) -> PyResult<()> {
+        self.stat.init(Stat { name: name.0.into(), mode: StatMode::from_member(mode)? });
         Ok(())
     }
 
@@ -160,11 +160,9 @@ impl StreamStatConfig {
         Ok(self.stat.get()?.mode.combine(a.0, b.0))
     }
 
-    fn __eq__(&self, other: &Bound<'_, PyAny>) -> PyResult<bool> {
-        match other.cast::<Self>() {
-            Ok(other) => Ok(self.stat.get()? == other.get().stat.get()?),
-            Err(_) => Ok(false),
-        }
+    // Of another type it has no opinion: it is not taken here, and Python asks the other.
+    fn __eq__(&self, other: &Self) -> PyResult<bool> {
+        Ok(self.stat.get()? == other.stat.get()?)
     }
 
     fn __repr__(&self) -> PyResult<String> {

@@ -5,11 +5,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use pyo3::exceptions::{PyIndexError, PyKeyError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyIterator, PyList, PyString};
+use pyo3::types::{PyIterator, PyList};
 use speadway::recv::StreamStats as Core;
 
 use super::stat_config::{FIRST_CUSTOM, StatList, StatMode, StreamStatConfig};
-use crate::args::Int;
+use crate::args::{Int, Text};
 
 /// Totals of the user's statistics, which are those of a list from [`FIRST_CUSTOM`] on. One thread
 /// at a time merges, any thread reads.
@@ -121,8 +121,8 @@ impl<'a, 'py> FromPyObject<'a, 'py> for Key {
     type Error = PyErr;
 
     fn extract(object: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
-        match object.cast::<PyString>() {
-            Ok(name) => Ok(Self::Name(name.to_str()?.to_owned())),
+        match object.extract::<Text>() {
+            Ok(name) => Ok(Self::Name(name.0)),
             Err(_) => object.extract::<Int<usize>>().map(|index| Self::Index(index.0)),
         }
     }
@@ -225,8 +225,8 @@ impl StreamStats {
         Ok(())
     }
 
-    fn __contains__(&self, name: &str) -> bool {
-        self.list.index(name).is_some()
+    fn __contains__(&self, name: Text) -> bool {
+        self.list.index(&name.0).is_some()
     }
 
     /// The value with this name, or `default`.
@@ -234,10 +234,10 @@ impl StreamStats {
     fn get<'py>(
         &self,
         py: Python<'py>,
-        name: &str,
+        name: Text,
         default: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Option<Bound<'py, PyAny>>> {
-        match self.list.index(name) {
+        match self.list.index(&name.0) {
             Some(at) => Ok(Some(self.values()[at].into_pyobject(py)?.into_any())),
             None => Ok(default),
         }

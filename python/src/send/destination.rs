@@ -4,9 +4,9 @@ use std::net::{IpAddr, SocketAddr};
 
 use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PySequence, PyString};
+use pyo3::types::PySequence;
 
-use crate::args::Int;
+use crate::args::{Int, Text, elements};
 use crate::sockets;
 
 /// A sequence of pairs of host and port.
@@ -16,42 +16,17 @@ impl<'a, 'py> FromPyObject<'a, 'py> for Endpoints {
     type Error = PyErr;
 
     fn extract(object: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
-        sequence(&object)?
-            .try_iter()?
-            .map(|pair| endpoint(&pair?))
-            .collect::<PyResult<_>>()
-            .map(Self)
+        elements(&object)?.map(|pair| endpoint(&pair?)).collect::<PyResult<_>>().map(Self)
     }
-}
-
-fn sequence<'a, 'py>(object: &'a Bound<'py, PyAny>) -> PyResult<&'a Bound<'py, PySequence>> {
-    let is_text = object.is_instance_of::<PyString>() || object.is_instance_of::<PyBytes>();
-    let sequence = object.cast::<PySequence>().ok().filter(|_| !is_text);
-    sequence.ok_or_else(|| PyTypeError::new_err("a sequence of pairs (host, port) is needed"))
 }
 
 fn endpoint(pair: &Bound<'_, PyAny>) -> PyResult<(String, u16)> {
-    let pair = sequence(pair)?;
-    if pair.len()? != 2 {
-        return Err(PyTypeError::new_err("an endpoint is a pair (host, port)"));
-    }
-    let Host(host) = pair.get_item(0)?.extract()?;
+    let refuse = || PyTypeError::new_err("an endpoint is a pair (host, port)");
+    let pair = pair.cast::<PySequence>().ok().filter(|pair| matches!(pair.len(), Ok(2)));
+    let pair = pair.ok_or_else(refuse)?;
+    let Text(host) = pair.get_item(0)?.extract()?;
     let Int(port) = pair.get_item(1)?.extract()?;
     Ok((host, port))
-}
-
-/// The name or address of a host, as `str` or `bytes`.
-pub(super) struct Host(pub(super) String);
-
-impl<'a, 'py> FromPyObject<'a, 'py> for Host {
-    type Error = PyErr;
-
-    fn extract(object: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
-        match object.cast::<PyBytes>() {
-            Ok(bytes) => Ok(Self(String::from_utf8_lossy(bytes.as_bytes()).into_owned())),
-            Err(_) => object.extract().map(Self),
-        }
-    }
 }
 
 impl Endpoints {

@@ -2,7 +2,7 @@
 
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyList, PySequence};
+use pyo3::types::PyList;
 use pyo3::{PyTraverseError, PyVisit};
 use speadway::send::transport::InprocTransport;
 
@@ -10,7 +10,7 @@ use super::asynchronous::{AsyncStream, Collected};
 use super::blocking::SyncStream;
 use super::config::StreamConfig;
 use super::stream::{Kind, Stream};
-use crate::args::Maybe;
+use crate::args::{Maybe, elements};
 use crate::inproc::InprocQueue;
 use crate::thread_pool::ThreadPool;
 use crate::waiting::Late;
@@ -23,11 +23,10 @@ impl<'a, 'py> FromPyObject<'a, 'py> for Queues {
 
     fn extract(object: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
         let refuse = || PyTypeError::new_err("a sequence of InprocQueue is needed");
-        let sequence = object.cast::<PySequence>().map_err(|_| refuse())?;
         let queue = |queue: PyResult<Bound<'py, PyAny>>| {
             Ok(queue?.cast_into::<InprocQueue>().map_err(|_| refuse())?.unbind())
         };
-        Ok(Self(sequence.try_iter()?.map(queue).collect::<PyResult<_>>()?))
+        Ok(Self(elements(&object)?.map(queue).collect::<PyResult<_>>()?))
     }
 }
 

@@ -5,6 +5,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
 use super::config::StreamConfig;
+use crate::args::by_place;
 
 /// The arguments of a call.
 pub(super) struct Call<'a, 'py> {
@@ -25,19 +26,7 @@ impl<'a, 'py> Call<'a, 'py> {
 
     /// The arguments under these names, if they fit them: none too many, none unknown, none twice.
     pub(super) fn bind(&self, names: &[&str]) -> Option<Bindings<'py>> {
-        if self.args.len() > names.len() {
-            return None;
-        }
-        let mut bound: Vec<_> = self.args.iter().map(Some).collect();
-        bound.resize_with(names.len(), || None);
-        for (name, value) in self.kwargs.into_iter().flatten() {
-            let name = name.extract::<String>().ok()?;
-            let place = &mut bound[names.iter().position(|known| **known == *name)?];
-            if place.replace(value).is_some() {
-                return None;
-            }
-        }
-        Some(Bindings(bound))
+        by_place(names, self.args, self.kwargs).ok().map(Bindings)
     }
 
     /// No way of making the call fits.

@@ -4,11 +4,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::{PySequence, PySlice};
+use pyo3::types::PySlice;
 use speadway::send::HeapRef;
 
 use super::heap::Heap;
-use crate::args::Int;
+use crate::args::{Int, elements};
 use crate::errors::OrRaise;
 use crate::waiting::Late;
 
@@ -214,9 +214,8 @@ fn each<T>(
     make: impl Fn(&HeapReference) -> PyResult<T>,
 ) -> PyResult<Vec<T>> {
     let refuse = || PyTypeError::new_err("a sequence of HeapReference is needed");
-    let sequence = sequence.cast::<PySequence>().map_err(|_| refuse())?;
-    let mut made = Vec::with_capacity(sequence.len()?);
-    for reference in sequence.try_iter()? {
+    let mut made = Vec::with_capacity(sequence.len().unwrap_or(0));
+    for reference in elements(sequence)? {
         made.push(make(reference?.cast::<HeapReference>().map_err(|_| refuse())?.get())?);
     }
     Ok(made)

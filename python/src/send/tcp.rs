@@ -16,10 +16,10 @@ use speadway::send::transport::TcpTransport;
 use super::asynchronous::{AsyncStream, Collected};
 use super::blocking::SyncStream;
 use super::config::Options;
-use super::destination::{Endpoints, Host, source};
+use super::destination::{Endpoints, source};
 use super::overload::Call;
 use super::stream::{Kind, Stream};
-use crate::args::Int;
+use crate::args::{Int, Text};
 use crate::errors::OrRaise;
 use crate::sockets;
 use crate::thread_pool::ThreadPool;
@@ -49,7 +49,7 @@ fn opening<'py>(call: &Call<'_, 'py>) -> Option<(Bound<'py, ThreadPool>, Opening
     let opening = Opening {
         endpoints: given.get(1)?,
         buffer_size: given.get_or(3, Int(BUFFER_SIZE))?.0,
-        interface_address: given.get_or(4, Host(String::new()))?.0,
+        interface_address: given.get_or(4, Text::default())?.0,
     };
     Some((given.get(0)?, opening, given.config(2)?))
 }

@@ -12,10 +12,10 @@ use speadway::send::transport::UdpTransport;
 use super::asynchronous::{AsyncStream, Collected};
 use super::blocking::SyncStream;
 use super::config::Options;
-use super::destination::{Endpoints, Host, check_family, resolve_interface, source};
+use super::destination::{Endpoints, check_family, resolve_interface, source};
 use super::overload::Call;
 use super::stream::{Kind, Stream};
-use crate::args::Int;
+use crate::args::{Int, Text};
 use crate::errors::OrRaise;
 use crate::sockets::adopt;
 use crate::thread_pool::ThreadPool;
@@ -80,11 +80,11 @@ fn opening<'py>(call: &Call<'_, 'py>) -> Option<(Bound<'py, ThreadPool>, Opening
         let given = call.bind(&[&common, *last].concat())?;
         let (ttl, multicast) = match form {
             0 => {
-                let Host(interface_address) = given.get_or(4, Host(String::new()))?;
+                let Text(interface_address) = given.get_or(4, Text::default())?;
                 (1, Multicast::Unsaid { interface_address })
             }
             1 => (given.get::<Int<i32>>(4)?.0, Multicast::Ttl),
-            2 => (given.get::<Int<i32>>(4)?.0, Multicast::Address(given.get::<Host>(5)?.0)),
+            2 => (given.get::<Int<i32>>(4)?.0, Multicast::Address(given.get::<Text>(5)?.0)),
             _ => (given.get::<Int<i32>>(4)?.0, Multicast::Index(given.get::<Int<u32>>(5)?.0)),
         };
         let opening = Opening {

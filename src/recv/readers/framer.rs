@@ -84,8 +84,7 @@ impl Framer {
     /// Whether what is there has more pointers than the largest packet has room for, so that its size
     /// might never be known. Only its header decides: how much has arrived makes no difference.
     fn is_out_of_reach(&self) -> bool {
-        let data = self.buffer.data();
-        let header = data.get(..HEADER).unwrap_or(data);
+        let Some(header) = self.buffer.data().get(..HEADER) else { return false };
         matches!(frame(header), Framing::NeedMore(prefix) if prefix > self.max_packet)
     }
 
@@ -211,6 +210,15 @@ mod tests {
         let stream = [large, packet(8)].concat();
         assert_eq!(found_anyhow(71, &stream), [Err(PacketDiscard::ItemsOverflow), Ok(48)]);
         assert_eq!(found_anyhow(72, &stream), [Err(PacketDiscard::Truncated), Ok(48)]);
+    }
+
+    #[test]
+    fn a_limit_below_any_packet_ends_nothing() {
+        for limit in [1, 7, 8, 39] {
+            let reasons = found_anyhow(limit, &[packet(8), packet(0)].concat());
+            assert!(reasons.iter().all(Result::is_err), "{limit}: {reasons:?}");
+            assert!(!reasons.is_empty(), "{limit}");
+        }
     }
 
     #[test]

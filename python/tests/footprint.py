@@ -1,0 +1,46 @@
+"""What the process has: memory, descriptors, threads."""
+
+import contextlib
+import gc
+import os
+
+from waiting import eventually
+
+
+def resident():
+    """Bytes of memory that the process has."""
+    with open("/proc/self/statm") as statm:
+        return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def open_files():
+    return len(os.listdir("/proc/self/fd"))
+
+
+def threads():
+    """Threads, without the one that logs: it starts with the first message, and stays."""
+    names = []
+    for task in os.listdir("/proc/self/task"):
+        with contextlib.suppress(OSError), open(f"/proc/self/task/{task}/comm") as name:
+            names.append(name.read().strip())
+    return len(names) - names.count("speadway-log")
+
+
+def footprint():
+    """All three, once what was given up is gone."""
+    gc.collect()
+    return resident(), open_files(), threads()
+
+
+def check_growth(cycle, *, bytes, warm_up=60, cycles=300):
+    """Fails if `cycle(number)`, done again and again, takes `bytes` more memory, or leaves a
+    descriptor or a thread."""
+    for number in range(warm_up):
+        cycle(number)
+    before = footprint()
+    for number in range(cycles):
+        cycle(number)
+    more = footprint()[0] - before[0]
+    assert more < bytes, f"{more} bytes more"
+    # A thread that was waited for is listed for a moment still.
+    eventually(lambda: open_files() <= before[1] and threads() <= before[2])
