@@ -46,9 +46,9 @@ def check_growth(cycle, *, bytes, warm_up=60, cycles=300, rounds=4):
         before = footprint()
         for number in range(cycles):
             cycle(number)
+        growth.append(footprint()[0] - before[0])
         # A thread that was waited for is listed for a moment still.
         eventually(lambda: open_files() <= before[1] and threads() <= before[2])  # noqa: B023
-        growth.append(footprint()[0] - before[0])
         if growth[-1] < bytes:
             return
     raise AssertionError(f"memory grew by {growth} bytes")
