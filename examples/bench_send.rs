@@ -2,7 +2,9 @@
 //!
 //! `bench_send HEAP PACKET LIST SECONDS [RATE [RATIO]]`: heaps of HEAP bytes in packets of up to PACKET
 //! bytes, in lists of LIST (1: one by one), for about SECONDS, at RATE bytes a second (0: as fast
-//! as it goes) and after a delay RATIO times that (1.05). Prints one line of JSON: bytes and heaps sent, seconds taken, CPU seconds used.
+//! as it goes) and after a delay RATIO times that (1.05). With --blocking each heap or list is waited for,
+//! and --worker or --caller say which thread sends (`SendThread`). Prints one line of JSON: bytes and
+//! heaps sent, seconds taken, CPU seconds used.
 //! `benches/peers/send.py` runs it beside the peer.
 
 use std::error::Error;
@@ -13,7 +15,7 @@ use std::time::{Duration, Instant};
 use speadway::net::UdpSendConfig;
 use speadway::recv::Worker;
 use speadway::send::transport::UdpTransport;
-use speadway::send::{GroupMode, Heap, HeapRef, SendConfig, SendStream};
+use speadway::send::{GroupMode, Heap, HeapRef, SendConfig, SendStream, SendThread};
 use speadway::wire::Flavour;
 
 /// Heaps, or lists, that wait at most.
@@ -33,18 +35,26 @@ fn send(
     stream: &SendStream,
     heap: &Arc<Heap>,
     list: usize,
+    blocking: bool,
     end: Instant,
 ) -> Result<(), Box<dyn Error>> {
     if list <= 1 {
         while Instant::now() < end {
             for _ in 0..QUEUE {
-                stream.send_waiting(Arc::clone(heap))?;
+                match blocking {
+                    true => stream.send_blocking(Arc::clone(heap)).map(drop)?,
+                    false => stream.send_waiting(Arc::clone(heap))?,
+                }
             }
         }
         return Ok(());
     }
     let heaps: Arc<[HeapRef]> = (0..list).map(|_| HeapRef::from(Arc::clone(heap))).collect();
     while Instant::now() < end {
+        if blocking {
+            stream.send_list_blocking(&heaps, GroupMode::Serial)?;
+            continue;
+        }
         stream.wait_for_space();
         let _ticket = stream.send_list(&heaps, GroupMode::Serial)?;
     }
@@ -52,10 +62,17 @@ fn send(
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let arguments: Vec<f64> =
-        std::env::args().skip(1).map(|text| text.parse()).collect::<Result<_, _>>()?;
+    let (flags, numbers): (Vec<_>, Vec<_>) =
+        std::env::args().skip(1).partition(|text| text.starts_with("--"));
+    let has = |flag: &str| flags.iter().any(|given| given == flag);
+    let arguments: Vec<f64> = numbers.iter().map(|text| text.parse()).collect::<Result<_, _>>()?;
+    let thread = match (has("--worker"), has("--caller")) {
+        (true, _) => SendThread::Worker,
+        (_, true) => SendThread::Caller,
+        _ => SendThread::default(),
+    };
     let &[heap, packet, list, seconds, ref rest @ ..] = &arguments[..] else {
-        return Err("usage: bench_send HEAP PACKET LIST SECONDS [RATE [RATIO]]".into());
+        return Err("usage: bench_send [--blocking] [--worker | --caller] HEAP PACKET LIST SECONDS [RATE [RATIO]]".into());
     };
     let sink = UdpSocket::bind("127.0.0.1:0")?;
     let to: SocketAddr = sink.local_addr()?;
@@ -63,6 +80,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let config = SendConfig::default()
         .max_packet_size(packet as usize)
         .max_heaps(QUEUE)
+        .thread(thread)
         .burst_rate_ratio(rest.get(1).copied().unwrap_or(1.05))
         .rate(rest.first().copied().unwrap_or(0.0));
     let stream = SendStream::start(&Worker::new()?, transport, config)?;
@@ -71,7 +89,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     let heap = Arc::new(heap);
 
     let (start, cpu) = (Instant::now(), cpu_seconds()?);
-    send(&stream, &heap, list as usize, start + Duration::from_secs_f64(seconds))?;
+    send(
+        &stream,
+        &heap,
+        list as usize,
+        has("--blocking"),
+        start + Duration::from_secs_f64(seconds),
+    )?;
     stream.flush()?;
     let (seconds, cpu) = (start.elapsed().as_secs_f64(), cpu_seconds()? - cpu);
     let stats = stream.stats();

@@ -30,7 +30,8 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     // Called once per chunk: memory, please. (`NotYet` would park the stream until the waker is
     // called; `Refused` discards the chunk's heaps.)
-    let options = MapOptions { huge_pages: HugePages::Prefer, populate: true };
+    let options =
+        MapOptions { huge_pages: HugePages::Prefer, populate: true, ..MapOptions::default() };
     let allocate = move |id: u64, _waker: &Waker| {
         let memory = || -> Result<Chunk, Box<dyn Error>> {
             let data = Buffer::mapped(HEAP_SIZE * HEAPS_PER_CHUNK as usize, options)?;

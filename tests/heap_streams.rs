@@ -78,7 +78,8 @@ fn memory_from_a_pool_comes_back() {
 
 #[test]
 fn memory_from_huge_pages_holds_the_same() {
-    let options = MapOptions { huge_pages: HugePages::Prefer, populate: false };
+    let options =
+        MapOptions { huge_pages: HugePages::Prefer, populate: false, ..MapOptions::default() };
     let builder = Stream::heaps().allocator(Arc::new(MmapAllocator::new(options)));
     let (heaps, _) = receive(builder, stream(3, 100_000, 8972));
     assert_eq!(heaps.len(), 3);
@@ -169,7 +170,8 @@ fn a_packet_cannot_ask_for_all_memory() {
         assert_eq!(stats.discarded(PacketDiscard::HeapTooLarge), 1);
         // Nor is it a panic if the user lifts the limit.
         let config = StreamConfig::default().max_heap_size(u64::MAX);
-        let options = MapOptions { huge_pages: HugePages::No, populate: false };
+        let options =
+            MapOptions { huge_pages: HugePages::No, populate: false, ..MapOptions::default() };
         let allocator = Arc::new(MmapAllocator::new(options));
         let (heaps, _) = receive(Stream::heaps().config(config).allocator(allocator), packet);
         assert_eq!(heaps.len(), 2);

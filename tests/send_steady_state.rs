@@ -38,6 +38,9 @@ fn main() {
         let heap = heap(size);
         let made = calls(|| stream.send_waiting(Arc::clone(&heap)).unwrap());
         assert_eq!(made, 0, "heaps of {size} B");
+        // What the thread waits with is allocated and freed.
+        let made = calls(|| assert!(stream.send_blocking(Arc::clone(&heap)).unwrap() > 0));
+        assert!(made <= 2 * ROUNDS, "{made} calls for {ROUNDS} heaps of {size} B");
     }
     // The queue may still be full.
     stream.flush().unwrap();

@@ -14,7 +14,9 @@ rounds' own ratios.
   udp      UDP over loopback at the highest rate that all hold: receiver CPU s/GB
   single   the same from a sender that sends packets one by one
   pool     udp with 256 chunks, a gigabyte
-  top      the highest rate without loss
+  scatter  payloads received straight into their places, and copies past the caches
+  top      the highest rate without loss, by the search of `speadway bench`, from a sender whose packets
+           the kernel does not copy: twice as fast, but dearer to receive from, so not for the others
 """
 
 import argparse
@@ -25,6 +27,9 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import typing
+
+from highest import Search
 
 HERE = pathlib.Path(__file__).resolve().parent
 OURS = HERE.parents[1] / "target/release/examples/bench_receive"
@@ -40,15 +45,33 @@ MEMORY = [
     {"payload": 1024, "heap": 1024},
 ]
 RATES = [8, 12, 16, 24]
-TOP_RATES = [4, 6, 8, 10, 12, 14, 16, 20, 24, 28, 32, 40]
+# Searches for the highest rate start here.
+LOWEST = 1
+SHORT_SECONDS = 0.3
 HEAP = 65536
 # Without trains a packet costs a system call to send, which bounds what a sender can do.
 SINGLE = [(1416, 1), (1416, 2), (8912, 4), (8912, 6)]
 COALESCE_MICROSECONDS = 100
+# Other ways of ours and of the minimal loop, for `scatter`.
+WAYS = {
+    "ours, past caches": ("udp", {"nontemporal": 1}),
+    "minimal, past caches": ("minimal", {"nontemporal": 1}),
+    "scatter, 2 a call": ("scatter", {"batch": 2}),
+}
+# Heaps of a burst fit into the receive buffer.
+BURST, BURST_HEAPS = 32, 8192
 
 
 def words(options):
     return [f"{name}={value}" for name, value in options.items()]
+
+
+class Trial(typing.NamedTuple):
+    """What came of one run over UDP."""
+
+    cpu: float  # the receiver's, s/GB
+    lost: float  # part of the heaps
+    kept: float  # Gb/s of the sender
 
 
 class Bench:
@@ -65,7 +88,8 @@ class Bench:
             program = [self.peers[receiver], PEER, way]
             options = {**options, "port": self.options.port}
         else:
-            program = [OURS, receiver]
+            way, more = WAYS.get(receiver, (receiver, {}))
+            program, options = [OURS, way], {**options, **more}
         return [*self.prefix, *program, *words(options)]
 
     def start(self, command):
@@ -117,28 +141,37 @@ class Bench:
 
     # UDP
 
-    def send(self, receiver, load):
-        """CPU s/GB of one run; None if anything was lost or the sender was too slow."""
+    def trial(self, receiver, load, seconds, splice=False, hurry=False):
+        """One run, with a sender that may do without the kernel's copy, and as fast as it can. None if the
+        receiver failed."""
         load = dict(load)
         rate, extra, single = load.pop("rate"), load.pop("ours", {}), load.pop("single", False)
         extra = extra if receiver == "udp" else {}
         process = self.start(self.command(receiver, "udp", {**load, **extra}))
         line = process.stdout.readline()
         if not line:
-            return self.finish(process)
-        heaps = int(rate * GBIT * self.options.seconds / HEAP)
+            self.finish(process)
+            return None
+        heaps = int(rate * GBIT * seconds / HEAP)
         sending = {
-            "payload": load["payload"], "port": int(line), "heaps": heaps, "rate": rate * GBIT,
-            "core": self.options.sender_core, "merge": int(not single),
+            "payload": load["payload"], "port": int(line), "heaps": heaps,
+            "rate": 0 if hurry else rate * GBIT, "core": self.options.sender_core, "merge": int(not single),
+            "splice": int(splice),
         }
         sent = self.finish(self.start([*self.prefix, OURS, "send", *words(sending)]))
         answer = self.finish(process)
         if not sent or not answer:
             return None
-        held = answer["heaps"] >= heaps
-        pace = heaps * HEAP / sent["seconds"] / (rate * GBIT)
-        self.log.append({"load": load, "receiver": receiver, "pace": pace, "answer": answer})
-        return answer["cpu"] / answer["bytes"] * GB if held and pace > 0.95 else None
+        kept = heaps * HEAP / sent["seconds"] / GBIT
+        self.log.append({"load": load, "receiver": receiver, "rate": rate, "kept": kept, "answer": answer})
+        return Trial(answer["cpu"] / max(answer["bytes"], 1) * GB, 1 - answer["heaps"] / heaps, kept)
+
+    def send(self, receiver, load):
+        """CPU s/GB of one run; None if anything was lost or the sender was too slow."""
+        trial = self.trial(receiver, load, self.options.seconds)
+        if trial is None or trial.lost > 0 or trial.kept < 0.95 * load["rate"]:
+            return None
+        return trial.cpu
 
     def udp(self, title="UDP, trains, CPU s/GB", **more):
         loads = [{"payload": p, "rate": r, **more} for p in PAYLOADS for r in RATES]
@@ -154,42 +187,72 @@ class Bench:
         title = f"the same, ours gathering for {COALESCE_MICROSECONDS} µs"
         self.compare(title, [{**load, **coalescing} for load in loads])
 
-    def compare(self, title, loads):
-        receivers = ["udp", "minimal", *self.peers]
+    def compare(self, title, loads, floors=("minimal",)):
+        receivers = ["udp", *floors, *self.peers]
         results = self.rounds([(load, receivers) for load in loads], self.send)
-        self.table(title, ["minimal"], "udp", loads, results)
+        self.table(title, floors, "udp", loads, results)
+
+    def scatter(self):
+        """Payloads received straight into their places, beside the ways that copy them."""
+        chunks = [{"chunks": 8, "window": 4}, {"chunks": 256, "window": 8}]
+        payloads = [{"payload": payload, **chunk} for payload in PAYLOADS[1:] for chunk in chunks]
+        floors = ["scatter", "scatter, 2 a call", "minimal, past caches", "ours, past caches", "minimal"]
+        loads = [{**payload, "rate": rate} for payload in payloads for rate in RATES[:2]]
+        self.compare("UDP, trains, payloads received into their places, CPU s/GB", loads, floors)
+        floors = [name for name in floors if name != "ours, past caches"]
+        cases = [{**payload, "burst": BURST, "heaps": BURST_HEAPS} for payload in payloads]
+        results = self.rounds([(case, floors) for case in cases], self.burst)
+        self.table("the same from bursts of their own", floors[:-1], "minimal", cases, results, [])
+
+    def burst(self, receiver, case):
+        answer = self.finish(self.start(self.command(receiver, "udp", case)))
+        return answer and answer["cpu"] / answer["bytes"] * GB
 
     def top(self):
-        """The highest of the rates that most rounds hold."""
-        rows = {}
+        """The highest rate that loses nothing: a search for each receiver, in turns."""
+        receivers = ["udp", "minimal", *self.peers]
+        rows = []
         for payload in PAYLOADS:
-            for receiver in ["udp", "minimal", *self.peers]:
-                for rate in TOP_RATES:
-                    load = {"payload": payload, "rate": rate}
-                    runs = [self.send(receiver, load) for _ in range(self.options.rounds)]
-                    if 2 * sum(run is not None for run in runs) <= len(runs):
-                        break
-                    rows[payload, receiver] = rate
-        print("\n### highest rate without loss, Gb/s\n")
-        names = ["udp", "minimal", *self.peers]
-        print("| payload | " + " | ".join(names) + " |\n|" + "---|" * (len(names) + 1))
-        for payload in PAYLOADS:
-            cells = [str(rows.get((payload, name), 0)) for name in names]
-            print(f"| {payload} | " + " | ".join(cells) + " |")
+            searches = {name: Search(LOWEST, self.sender_limit(name, payload)) for name in receivers}
+            for number in range(self.options.trials):
+                for name, search in searches.items():
+                    load = {"payload": payload, "rate": search.next()}
+                    trial = self.trial(name, load, self.options.seconds, splice=True)
+                    if trial:
+                        search.observe(trial.kept, trial.lost <= 0)
+                print(f"trial {number + 1} of {self.options.trials}", file=sys.stderr)
+            rows.append((payload, searches))
+        print("\n### UDP, trains, highest rate without loss, Gb/s\n")
+        print("| load | " + " | ".join(["ours", *receivers[1:]]) + " | ours / best peer |")
+        print("|" + "---|" * (len(receivers) + 2))
+        for payload, searches in rows:
+            cells = [str(searches[name]) for name in receivers]
+            best = max((searches[name] for name in self.peers), key=Search.median, default=None)
+            ratio = f"**{searches['udp'].median() / best.median():.2f}**" if best else "-"
+            print(f"| payload={payload} | " + " | ".join([*cells, ratio]) + " |", flush=True)
 
-    def table(self, title, floors, ours, cases, results):
-        names = [ours, *self.peers, *floors]
-        others = ["best peer", *floors]
+    def sender_limit(self, receiver, payload):
+        """What the sender can do while this one receives."""
+        load = {"payload": payload, "rate": RATES[-1]}
+        trials = [self.trial(receiver, load, SHORT_SECONDS, splice=True, hurry=True) for _ in range(3)]
+        return statistics.median(trial.kept for trial in trials if trial)
+
+    def table(self, title, floors, ours, cases, results, peers=None):
+        peers = list(self.peers) if peers is None else peers
+        names = [ours, *peers, *floors]
+        others = [*(["best peer"] if peers else []), *floors]
         print(f"\n### {title}\n")
-        print("| load | " + " | ".join(names + [f"ours / {other}" for other in others]) + " |")
+        first = "ours" if ours in ("memory", "udp") else ours
+        columns = [first, *names[1:], *(f"{first} / {other}" for other in others)]
+        print("| load | " + " | ".join(columns) + " |")
         print("|" + "---|" * (1 + len(names) + len(others)))
         for case in cases:
             runs = {name: results[str(case), name] for name in names}
             medians = {name: median(values) for name, values in runs.items()}
             cells = [show(medians[name], runs[name]) for name in names]
-            held = [name for name in self.peers if medians[name] is not None]
-            best = min(held, key=lambda name: medians[name], default=None)
-            cells += [ratio(runs, medians, ours, other) for other in [best, *floors]]
+            held = [name for name in peers if medians[name] is not None]
+            best = [min(held, key=lambda name: medians[name], default=None)] if peers else []
+            cells += [ratio(runs, medians, ours, other) for other in [*best, *floors]]
             print(f"| {' '.join(words(case))} | " + " | ".join(cells) + " |", flush=True)
 
 
@@ -220,6 +283,7 @@ def main():
     parser.add_argument("--peer", action="append", default=[], metavar="NAME=PYTHON")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=2.0, help="of sending, a run")
+    parser.add_argument("--trials", type=int, default=25, help="in a search for the highest rate")
     parser.add_argument("--passes", type=int, default=3, help="over packets in memory, a run")
     parser.add_argument(
         "--clock", choices=["cpu", "wall"], default="cpu",
@@ -231,7 +295,7 @@ def main():
     parser.add_argument("--timeout", type=float, default=60)
     parser.add_argument("--prefix", default="", help="such as 'chrt -f 5', on a busy machine")
     parser.add_argument("--log", help="a file for every single answer, as JSON")
-    parser.add_argument("what", nargs="+", choices=["memory", "udp", "single", "pool", "top"])
+    parser.add_argument("what", nargs="+", choices=["memory", "udp", "single", "pool", "top", "scatter"])
     options = parser.parse_args()
     bench = Bench(options)
     for what in options.what:

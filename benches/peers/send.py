@@ -7,8 +7,9 @@
 A peer is a name and an interpreter that has spead2; without any it is this interpreter (`make venv`
 makes one). All senders take turns in each round, so that whatever else the machine does meets all
 of them alike. Printed are medians, and the smallest and largest value in brackets; `floor` is the
-kernel alone, given prepared messages (examples/send_floor.rs). With --rates it says how exactly
-they keep rates instead.
+kernel alone, given prepared messages (examples/send_floor.rs). With --caller there is ours once more,
+sending from the thread that queues heaps, and with --blocking both wait for each heap or list. With
+--rates it says how exactly they keep rates instead.
 """
 
 import argparse
@@ -137,7 +138,7 @@ def show_rates(options, senders):
 
 def named_peer(text):
     name, separator, python = text.partition("=")
-    if not (name and separator and python) or name in ("ours", "floor"):
+    if not (name and separator and python) or name in ("ours", "ours, caller", "floor"):
         raise argparse.ArgumentTypeError(f"{text!r} is not NAME=PYTHON")
     return name, python
 
@@ -155,8 +156,13 @@ def main():
         "--peer", action="append", type=named_peer, metavar="NAME=PYTHON",
         help="compare with the spead2 of this interpreter; may be given again",
     )
+    parser.add_argument("--caller", action="store_true", help="also send from the calling thread")
+    parser.add_argument("--blocking", action="store_true", help="wait for each heap or list")
     options = parser.parse_args()
-    senders = {"ours": [EXAMPLES / "bench_send"]}
+    ours = [EXAMPLES / "bench_send", *(["--blocking"] if options.blocking else [])]
+    senders = {"ours": ours}
+    if options.caller:
+        senders = {"ours": [*ours, "--worker"], "ours, caller": [*ours, "--caller"]}
     for name, python in options.peer or [("spead2", sys.executable)]:
         senders[name] = [python, __file__, "--as-peer"]
     (show_rates if options.rates else show_costs)(options, senders)

@@ -5,6 +5,7 @@ mod common;
 use std::io::Read;
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use common::{Running, json, run, speadway, stderr, stdout};
 use serde_json::Value;
@@ -95,6 +96,68 @@ fn wrong_values_are_noticed() {
 }
 
 #[test]
+fn chunks_are_verified_by_the_counts_of_their_heaps() {
+    let send = ["--heaps", "16", "--heap-size", "12000", "--items", "3", "--rate", "0.1"];
+    let send =
+        [&send[..], &["--verify", "--sequence-item", "0x1600", "--descriptors", "5"]].concat();
+    let recv = ["--heap-size", "12000", "--heaps-per-chunk", "8", "--verify", "127.0.0.1:0"];
+    let (_, end, good) = transfer(&recv, "", &send);
+    assert!(good, "{end}");
+    let right = serde_json::json!({ "right": 16, "wrong": 0, "bytes": 16 * 12000 });
+    assert_eq!((&end["verified"], &end["chunks_complete"]), (&right, &2.into()), "{end}");
+}
+
+/// The packets of a sender with these options, as they came.
+fn packets_of(send: &[&str]) -> Vec<Vec<u8>> {
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    let to = socket.local_addr().unwrap().to_string();
+    let output = run(&[&["send", "--json", "--no-gso"], send, &[&to]].concat());
+    let count = json(&output)["packets"].as_u64().unwrap();
+    let mut buffer = [0; 2000];
+    let mut next = || {
+        let length = socket.recv(&mut buffer).unwrap();
+        buffer[..length].to_vec()
+    };
+    (0..count).map(|_| next()).collect()
+}
+
+#[test]
+fn damage_and_loss_are_noticed_in_chunks() {
+    let send = ["--heaps", "8", "--heap-size", "4000", "--verify", "--sequence-item", "0x1600"];
+    // Descriptors, three packets for each heap, and the end.
+    let mut packets = packets_of(&send);
+    assert_eq!(packets.len(), 1 + 8 * 3 + 1);
+    let layout = ["--heap-size", "4000", "--heaps-per-chunk", "4", "--verify", "--quiet"];
+    let receive = |packets: &[Vec<u8>]| {
+        let mut running = Running::recv(&[&layout[..], &["127.0.0.1:0"]].concat());
+        common::send(running.addresses()[0], packets);
+        let (mut events, good) = running.finish();
+        (events.pop().expect("an end event"), good)
+    };
+    let (end, good) = receive(&packets);
+    assert!(good, "{end}");
+    let right = serde_json::json!({ "right": 8, "wrong": 0, "bytes": 8 * 4000 });
+    assert_eq!(end["verified"], right, "{end}");
+
+    // The last byte of heap 2, and a packet of heap 5.
+    *packets[1 + 2 * 3 + 2].last_mut().unwrap() ^= 1;
+    packets.remove(1 + 5 * 3 + 1);
+    let (end, good) = receive(&packets);
+    assert!(!good, "{end}");
+    let wrong = serde_json::json!({ "right": 6, "wrong": 1, "bytes": 7 * 4000 });
+    assert_eq!((&end["verified"], &end["heaps_missing"]), (&wrong, &1.into()), "{end}");
+}
+
+#[test]
+fn chunks_of_several_streams_are_not_verified() {
+    let recv = ["recv", "--verify", "--heap-size", "4000", "127.0.0.1:0", "127.0.0.1:0"];
+    let output = run(&recv);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("--joint"), "{}", stderr(&output));
+}
+
+#[test]
 fn it_ends_with_time() {
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let to = socket.local_addr().unwrap().to_string();
@@ -167,7 +230,6 @@ fn what_cannot_be_is_refused() {
         (&["send"][..], "<DESTINATION>"),
         (&["send", "7148"], "use HOST:PORT"),
         (&["send", "host:1", "--rate", "fast"], "not a rate in Gb/s"),
-        (&["recv", "7148", "--verify", "--heap-size", "8"], "cannot be used with"),
     ] {
         let output = run(arguments);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");

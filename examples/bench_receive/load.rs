@@ -34,12 +34,22 @@ impl HeapTemplate {
         Ok(Self { bytes: encoder.packets().concat(), packet })
     }
 
+    /// What is in every heap.
+    pub(crate) fn payload(&self) -> Vec<u8> {
+        self.bytes.chunks(self.packet).flat_map(|packet| &packet[HEADER..]).copied().collect()
+    }
+
     /// Makes the packets those of heap `number`.
     pub(crate) fn set_number(&mut self, number: u64) {
-        for packet in self.bytes.chunks_mut(self.packet) {
-            packet[COUNT_END - 6..COUNT_END].copy_from_slice(&(number + 1).to_be_bytes()[2..]);
-            packet[NUMBER_END - 6..NUMBER_END].copy_from_slice(&number.to_be_bytes()[2..]);
-        }
+        set_number(&mut self.bytes, self.packet, number);
+    }
+}
+
+/// Makes packets of this size, but for a shorter last one, those of heap `number`.
+pub(crate) fn set_number(packets: &mut [u8], size: usize, number: u64) {
+    for packet in packets.chunks_mut(size) {
+        packet[COUNT_END - 6..COUNT_END].copy_from_slice(&(number + 1).to_be_bytes()[2..]);
+        packet[NUMBER_END - 6..NUMBER_END].copy_from_slice(&number.to_be_bytes()[2..]);
     }
 }
 
@@ -48,14 +58,14 @@ pub(crate) fn stop() -> Result<Vec<u8>> {
     Ok(HeapEncoder::stream_stop(Flavour::SPEAD_64_48, (1 << 40) - 1)?.packets().concat())
 }
 
-/// Heaps one after the other, of `options.bytes` together, and how many they are.
-pub(crate) fn in_memory(options: &Options) -> Result<(Vec<u8>, u64)> {
+/// Heaps for each stream, one after the other, of `options.bytes` together, and how many they are.
+pub(crate) fn in_memory(options: &Options) -> Result<(Vec<Vec<u8>>, u64)> {
     let mut heap = HeapTemplate::new(options)?;
     let heaps = (options.bytes / heap.bytes.len()).max(1) as u64;
-    let mut all = Vec::with_capacity(heaps as usize * heap.bytes.len());
+    let mut streams = vec![Vec::new(); options.streams];
     for number in 0..heaps {
         heap.set_number(number);
-        all.extend_from_slice(&heap.bytes);
+        streams[options.member(number, heaps)].extend_from_slice(&heap.bytes);
     }
-    Ok((all, heaps))
+    Ok((streams, heaps))
 }

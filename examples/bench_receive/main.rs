@@ -8,17 +8,25 @@
 //! * `least`: the least that placing those packets takes: decode, copy, count;
 //! * `udp`: packets from a UDP socket, by a stream, into chunks;
 //! * `minimal`: the least that receiving UDP takes: `recvmmsg`, copy, count;
-//! * `send`: sends to the two above.
+//! * `scatter`: the same, but the kernel puts payloads in the places where they are expected;
+//! * `send`: sends to the three above.
 //!
 //! Values and their defaults are in `options.rs`. Receivers say on a line of their own when they
 //! are ready, and at the end print one line of JSON. `benches/peers/receive.py` runs them beside
 //! the peer.
 
+/// That of the library, which keeps it to itself.
+#[allow(unreachable_pub)]
+#[path = "../../src/memory/copy.rs"]
+mod copy;
 mod load;
 mod memory;
 mod minimal;
 mod options;
+mod scatter;
 mod send;
+mod shared;
+mod streams;
 mod system;
 mod udp;
 
@@ -39,10 +47,11 @@ fn main() -> Result<()> {
         "least" => memory::minimal(&options),
         "udp" => udp::stream(&options),
         "minimal" => minimal::receive(&options),
+        "scatter" => scatter::receive(&options),
         "send" => send::send(&options),
         _ => {
-            Err("usage: bench_receive memory|packets|copy|least|udp|minimal|send NAME=VALUE ..."
-                .into())
+            let ways = "memory|packets|copy|least|udp|minimal|scatter|send";
+            Err(format!("usage: bench_receive {ways} NAME=VALUE ...").into())
         }
     }
 }

@@ -4,15 +4,15 @@ use std::io::Write;
 use std::sync::Arc;
 use std::time::Instant;
 
-use speadway::chunk::{Chunk, ChunkPool, Layout, RingPolicy};
+use speadway::chunk::{Chunk, ChunkPool, Layout};
 use speadway::memory::{Allocator, Buffer, HugePages, MapOptions, MmapAllocator};
 use speadway::recv::readers::MemoryReader;
-use speadway::recv::{Stream, Worker, WorkerBuilder};
 use speadway::ring::Ring;
 
 use crate::Result;
 use crate::load::{self, HEADER, NUMBER};
 use crate::options::Options;
+use crate::streams::{self, Streams};
 use crate::system::cpu_seconds;
 
 /// A pool of chunks whose pages are there.
@@ -23,10 +23,10 @@ pub(crate) fn pool(options: &Options, heaps: usize) -> Result<ChunkPool> {
 /// Memory whose pages are there, huge ones if possible: the peer's arrays have them too.
 fn memory(options: &Options) -> MmapAllocator {
     let huge_pages = if options.huge { HugePages::Prefer } else { HugePages::No };
-    MmapAllocator::new(MapOptions { huge_pages, populate: true })
+    MmapAllocator::new(MapOptions { huge_pages, populate: true, ..MapOptions::default() })
 }
 
-/// The packets, for a reader per pass.
+/// The packets of a stream, for a reader per pass.
 #[derive(Clone)]
 struct Packets(Arc<Buffer>);
 
@@ -36,12 +36,15 @@ impl AsRef<[u8]> for Packets {
     }
 }
 
-/// Heaps one after the other, of `options.bytes` together, and how many they are.
-fn packets(options: &Options) -> Result<(Packets, u64)> {
-    let (bytes, heaps) = load::in_memory(options)?;
-    let mut packets = memory(options).allocate(bytes.len())?;
-    packets.copy_from_slice(&bytes);
-    Ok((Packets(Arc::new(packets)), heaps))
+/// Heaps for each stream, of `options.bytes` together, and how many they are.
+fn packets(options: &Options) -> Result<(Vec<Packets>, u64)> {
+    let (streams, heaps) = load::in_memory(options)?;
+    let packets = streams.into_iter().map(|bytes| {
+        let mut packets = memory(options).allocate(bytes.len())?;
+        packets.copy_from_slice(&bytes);
+        Ok(Packets(Arc::new(packets)))
+    });
+    Ok((packets.collect::<Result<_>>()?, heaps))
 }
 
 pub(crate) fn layout(options: &Options) -> Result<Layout> {
@@ -49,42 +52,32 @@ pub(crate) fn layout(options: &Options) -> Result<Layout> {
     Ok(Layout::builder(NUMBER, options.heap).heaps_per_chunk(heaps).build()?)
 }
 
-pub(crate) fn worker(options: &Options) -> WorkerBuilder {
-    let builder = Worker::builder();
-    match options.core {
-        Some(core) => builder.pin(core),
-        None => builder,
-    }
-}
-
 /// Waits in the caller's thread for the chunks, and gives them back.
 pub(crate) fn consume(ring: &Ring<Chunk>) -> u64 {
     ring.into_iter().map(|chunk| chunk.n_present()).sum()
 }
 
-/// Times passes of a stream over packets in memory.
+/// Times passes of streams over packets in memory.
 pub(crate) fn stream(options: &Options) -> Result<()> {
     let (packets, heaps) = packets(options)?;
     let layout = layout(options)?;
     let pool = pool(options, layout.heaps())?;
-    let worker = worker(options).start()?;
+    let workers = streams::workers(options, |builder| builder)?;
     time(options, heaps, || {
         let ring = Ring::new(options.chunks)?;
-        let stream = Stream::chunks(layout.clone())
-            .config(options.stream_config())
-            .window(options.window)
-            .ring(&pool, &ring, RingPolicy::default())
-            .reader(MemoryReader::new(packets.clone()))
-            .start(&worker)?;
+        let readers = packets.iter().cloned().map(MemoryReader::new).collect();
+        let streams = Streams::start(options, &layout, &workers, (&pool, &ring), readers)?;
         let received = consume(&ring);
-        stream.wait();
+        streams.wait();
         if received == heaps { Ok(()) } else { Err(format!("{received} of {heaps}").into()) }
     })
 }
 
 /// Writes the packets to standard output.
 pub(crate) fn print_packets(options: &Options) -> Result<()> {
-    std::io::stdout().write_all(&load::in_memory(options)?.0)?;
+    for stream in load::in_memory(options)?.0 {
+        std::io::stdout().write_all(&stream)?;
+    }
     Ok(())
 }
 
@@ -93,12 +86,15 @@ pub(crate) fn copy(options: &Options) -> Result<()> {
     let (packets, heaps) = packets(options)?;
     let mut chunks = Chunks::new(options)?;
     time(options, heaps, || {
-        let (mut rest, mut at) = (packets.as_ref(), 0);
-        while !rest.is_empty() {
-            let payload = options.payload.min(options.heap - at % options.heap);
-            let (packet, behind) = rest.split_at(HEADER + payload);
-            at = chunks.store(at, &packet[HEADER..]);
-            rest = behind;
+        let mut at = 0;
+        for stream in &packets {
+            let mut rest = stream.as_ref();
+            while !rest.is_empty() {
+                let payload = options.payload.min(options.heap - at % options.heap);
+                let (packet, behind) = rest.split_at(HEADER + payload);
+                at = chunks.store(at, &packet[HEADER..]);
+                rest = behind;
+            }
         }
         Ok(())
     })
@@ -111,16 +107,19 @@ pub(crate) fn minimal(options: &Options) -> Result<()> {
     let (packets, heaps) = packets(options)?;
     let mut chunks = Chunks::new(options)?;
     time(options, heaps, || {
-        let (mut rest, mut bytes, mut whole) = (packets.as_ref(), 0, 0);
-        while !rest.is_empty() {
-            let packet = Minimal::decode(rest)?;
-            let at = packet.number * options.heap as u64 + packet.offset;
-            chunks.store((at % chunks.bytes()) as usize, packet.payload);
-            bytes += packet.payload.len();
-            if bytes == options.heap {
-                (bytes, whole) = (0, whole + 1);
+        let (mut bytes, mut whole) = (0, 0);
+        for stream in &packets {
+            let mut rest = stream.as_ref();
+            while !rest.is_empty() {
+                let packet = Minimal::decode(rest)?;
+                let at = packet.number * options.heap as u64 + packet.offset;
+                chunks.store((at % chunks.bytes()) as usize, packet.payload);
+                bytes += packet.payload.len();
+                if bytes == options.heap {
+                    (bytes, whole) = (0, whole + 1);
+                }
+                rest = packet.behind;
             }
-            rest = packet.behind;
         }
         if whole == heaps { Ok(()) } else { Err(format!("{whole} of {heaps}").into()) }
     })

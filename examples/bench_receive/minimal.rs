@@ -5,16 +5,16 @@ use std::net::UdpSocket;
 use crate::load::HEADER;
 use crate::options::Options;
 use crate::system::{Messages, set_option};
-use crate::udp::Done;
-use crate::{Result, memory};
+use crate::udp::{Bursts, Done};
+use crate::{Result, copy, memory, system};
 
 /// Messages per call, as few as stay in the cache, unless the options say otherwise.
 const MERGED: usize = 8;
 const SINGLE: usize = 64;
 
 pub(crate) fn receive(options: &Options) -> Result<()> {
-    if let Some(core) = options.core {
-        core_affinity::set_for_current(core_affinity::CoreId { id: core });
+    if let Some(core) = options.core() {
+        core_affinity::set_for_current(core);
     }
     let socket = UdpSocket::bind("127.0.0.1:0")?;
     let buffer = libc::c_int::try_from(options.buffer)?;
@@ -25,8 +25,15 @@ pub(crate) fn receive(options: &Options) -> Result<()> {
     let default = if options.merge { MERGED } else { SINGLE };
     let mut messages = Messages::new(if options.batch > 0 { options.batch } else { default });
     let (mut chunk, mut at, mut bytes, mut batches) = (0, 0, 0_u64, 0_u64);
-    let done = Done::start(socket.local_addr()?.port());
+    let port = socket.local_addr()?.port();
+    let mut bursts = Bursts::new(options, port)?;
+    let mut done = Done::start(&[port]);
     'receive: loop {
+        if let Some(bursts) = &mut bursts
+            && !bursts.go_on(bytes / options.heap as u64, &mut done)?
+        {
+            break;
+        }
         let count = messages.receive(&socket)?;
         batches += 1;
         for slot in 0..count {
@@ -37,12 +44,18 @@ pub(crate) fn receive(options: &Options) -> Result<()> {
                 if at + payload.len() > options.chunk {
                     (chunk, at) = ((chunk + 1) % chunks.len(), 0);
                 }
-                chunks[chunk].data_mut()[at..at + payload.len()].copy_from_slice(payload);
+                let place = &mut chunks[chunk].data_mut()[at..at + payload.len()];
+                if options.nontemporal {
+                    system::copy_past_caches(payload, place);
+                } else {
+                    place.copy_from_slice(payload);
+                }
                 at += payload.len();
                 bytes += payload.len() as u64;
             }
         }
     }
+    copy::settle_copies();
     std::hint::black_box(&mut chunks);
     done.print(bytes / options.heap as u64, bytes, batches);
     Ok(())

@@ -1,5 +1,7 @@
 //! What can be said on the command line.
 
+use std::str::FromStr;
+
 use speadway::memory::CopyMode;
 use speadway::recv::StreamConfig;
 
@@ -24,20 +26,31 @@ pub(crate) struct Options {
     pub(crate) passes: usize,
     /// Whether packets in memory and chunks are to be in huge pages.
     pub(crate) huge: bool,
-    /// Whether large payloads are copied past the caches.
+    /// Whether large payloads are copied past the caches, by streams and the minimal loop.
     pub(crate) nontemporal: bool,
-    /// The core to stay on.
-    pub(crate) core: Option<usize>,
+    /// The cores for workers, one to each; everything else stays on the first.
+    pub(crate) cores: Vec<usize>,
+    /// Streams, each with packets of its own.
+    pub(crate) streams: usize,
+    /// Whether streams are the members of a group that loses nothing.
+    pub(crate) group: bool,
     /// The socket buffer to ask for.
     pub(crate) buffer: usize,
     /// Messages per receive call; 0 leaves it to the receiver.
     pub(crate) batch: usize,
     /// Whether the kernel may merge (`UDP_GRO`) or split (`UDP_SEGMENT`) datagrams.
     pub(crate) merge: bool,
+    /// Whether trains are sent from where they are, without the kernel's copy. That is half of what
+    /// sending takes; but receivers then find packets in pieces of a page, and not in the cache.
+    pub(crate) splice: bool,
     /// Microseconds to gather packets for, after a wake-up.
     pub(crate) coalesce: u64,
-    /// Where to send to: a port of this host.
-    pub(crate) port: u16,
+    /// Heaps that a receiver sends to itself before it goes on; with 0, others send.
+    pub(crate) burst: u64,
+    /// Whether to compare what came with what was sent, where the way offers it.
+    pub(crate) check: bool,
+    /// Where to send to: a port of this host for each stream.
+    pub(crate) ports: Vec<u16>,
     /// Heaps to send.
     pub(crate) heaps: u64,
     /// Payload bytes a second to send; 0 for as many as there can be.
@@ -56,19 +69,41 @@ impl Default for Options {
             passes: 3,
             huge: true,
             nontemporal: false,
-            core: None,
+            cores: Vec::new(),
+            streams: 1,
+            group: false,
             buffer: 4 << 20,
             batch: 0,
             merge: true,
+            splice: false,
             coalesce: 0,
-            port: 0,
+            burst: 0,
+            check: false,
+            ports: Vec::new(),
             heaps: 0,
             rate: 0.0,
         }
     }
 }
 
+fn list<T: FromStr>(text: &str) -> std::result::Result<Vec<T>, T::Err> {
+    text.split(',').map(str::parse).collect()
+}
+
 impl Options {
+    /// The core that threads besides workers stay on.
+    pub(crate) fn core(&self) -> Option<core_affinity::CoreId> {
+        self.cores.first().map(|&id| core_affinity::CoreId { id })
+    }
+
+    /// Which stream receives heap `number` of `heaps` from memory: members of a group take turns, others
+    /// have a part each.
+    pub(crate) fn member(&self, number: u64, heaps: u64) -> usize {
+        let streams = self.streams as u64;
+        let member = if self.group { number % streams } else { number * streams / heaps };
+        member as usize
+    }
+
     /// How a stream treats packets.
     pub(crate) fn stream_config(&self) -> StreamConfig {
         let mode = if self.nontemporal { CopyMode::NonTemporal } else { CopyMode::Cached };
@@ -91,16 +126,24 @@ impl Options {
                 "passes" => options.passes = value.parse()?,
                 "huge" => options.huge = value == "1",
                 "nontemporal" => options.nontemporal = value == "1",
-                "core" => options.core = Some(value.parse()?),
+                "core" => options.cores = list(value)?,
+                "streams" => options.streams = value.parse()?,
+                "group" => options.group = value == "1",
                 "buffer" => options.buffer = value.parse()?,
                 "batch" => options.batch = value.parse()?,
                 "merge" => options.merge = value == "1",
+                "splice" => options.splice = value == "1",
                 "coalesce" => options.coalesce = value.parse()?,
-                "port" => options.port = value.parse()?,
+                "burst" => options.burst = value.parse()?,
+                "check" => options.check = value == "1",
+                "port" => options.ports = list(value)?,
                 "heaps" => options.heaps = value.parse()?,
                 "rate" => options.rate = value.parse()?,
                 _ => return Err(format!("nothing is called {name}").into()),
             }
+        }
+        if options.streams == 0 {
+            return Err("somebody must receive".into());
         }
         if options.heap == 0 || options.payload == 0 || options.chunk % options.heap != 0 {
             return Err("heaps must fill a chunk, and packets carry something".into());

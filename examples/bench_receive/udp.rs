@@ -2,13 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use speadway::chunk::RingPolicy;
 use speadway::net::{ReceiverConfig, UdpConfig};
+use speadway::recv::WaitStrategy;
 use speadway::recv::readers::UdpReader;
-use speadway::recv::{Stream, WaitStrategy};
 use speadway::ring::Ring;
 
 use crate::options::Options;
+use crate::send::Sender;
+use crate::streams::{self, Streams};
 use crate::system::cpu_seconds;
 use crate::{Result, memory};
 
@@ -16,26 +17,21 @@ pub(crate) fn stream(options: &Options) -> Result<()> {
     let layout = memory::layout(options)?;
     let pool = memory::pool(options, layout.heaps())?;
     let ring = Ring::new(options.chunks)?;
-    let mut builder = memory::worker(options);
-    if options.coalesce > 0 {
-        builder = builder.wait(WaitStrategy::Coalesce(Duration::from_micros(options.coalesce)));
-    }
-    let worker = builder.start()?;
+    let workers = streams::workers(options, |builder| match options.coalesce {
+        0 => builder,
+        micros => builder.wait(WaitStrategy::Coalesce(Duration::from_micros(micros))),
+    })?;
     let receiver = ReceiverConfig::default().gro(options.merge).batch(options.batch);
     let socket = UdpConfig::new(([127, 0, 0, 1], 0).into()).recv_buffer(options.buffer);
-    let reader = UdpReader::bind_with(&socket, &receiver)?;
-    let port = reader.local_addr().port();
-    let stream = Stream::chunks(layout)
-        .config(options.stream_config())
-        .window(options.window)
-        .ring(&pool, &ring, RingPolicy::default())
-        .reader(reader)
-        .start(&worker)?;
-    let done = Done::start(port);
+    let readers = (0..options.streams).map(|_| UdpReader::bind_with(&socket, &receiver));
+    let readers: Vec<_> = readers.collect::<std::result::Result<_, _>>()?;
+    let ports: Vec<_> = readers.iter().map(|reader| reader.local_addr().port()).collect();
+    let streams = Streams::start(options, &layout, &workers, (&pool, &ring), readers)?;
+    let done = Done::start(&ports);
     let heaps = memory::consume(&ring);
-    stream.wait();
-    let stats = stream.stats();
-    done.print(heaps, stats.bytes_placed, stats.batches);
+    streams.wait();
+    let (bytes, batches) = streams.counted();
+    done.print(heaps, bytes, batches);
     Ok(())
 }
 
@@ -45,10 +41,44 @@ pub(crate) struct Done {
     cpu: f64,
 }
 
+/// What a receiver sends to itself, where the time that receiving takes by itself is to be measured:
+/// without waking up, and without a sender on another core.
+pub(crate) struct Bursts {
+    sender: Sender,
+    heaps: u64,
+    burst: u64,
+    sent: u64,
+}
+
+impl Bursts {
+    pub(crate) fn new(options: &Options, port: u16) -> Result<Option<Self>> {
+        if options.burst == 0 {
+            return Ok(None);
+        }
+        let sender = Sender::new(options, &[port])?;
+        Ok(Some(Self { sender, heaps: options.heaps, burst: options.burst, sent: 0 }))
+    }
+
+    /// Sends the next burst if `received` heaps were all there were. Whether there is one.
+    pub(crate) fn go_on(&mut self, received: u64, done: &mut Done) -> Result<bool> {
+        if received < self.sent {
+            return Ok(true);
+        }
+        let before = cpu_seconds();
+        for _ in 0..self.burst {
+            self.sender.heap(|_| ())?;
+        }
+        self.sent += self.burst;
+        done.cpu += cpu_seconds() - before;
+        Ok(self.sent <= self.heaps)
+    }
+}
+
 impl Done {
-    /// Tells the world that the socket of `port` is read.
-    pub(crate) fn start(port: u16) -> Self {
-        println!("{port}");
+    /// Tells the world that the sockets of `ports` are read.
+    pub(crate) fn start(ports: &[u16]) -> Self {
+        let ports: Vec<_> = ports.iter().map(u16::to_string).collect();
+        println!("{}", ports.join(","));
         Self { start: Instant::now(), cpu: cpu_seconds() }
     }
 

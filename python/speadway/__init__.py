@@ -42,6 +42,7 @@ from ._speadway import (
     Stopped,
     ThreadPool,
     __version__,
+    node_of_core,
 )
 from ._speadway import stop_all as _stop_all
 
@@ -107,5 +108,6 @@ __all__ = [
     "ThreadPool",
     "__version__",
     "install_as_spead2",
+    "node_of_core",
     "parse_range_list",
 ]

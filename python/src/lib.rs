@@ -49,7 +49,7 @@ mod _speadway {
     #[pymodule_export]
     use super::logging::log_info;
     #[pymodule_export]
-    use super::memory::{MemoryAllocator, MemoryPool, MmapAllocator};
+    use super::memory::{MemoryAllocator, MemoryPool, MmapAllocator, node_of_core};
     #[pymodule_export]
     use super::raw_descriptor::RawDescriptor;
     #[pymodule_export]

@@ -53,7 +53,9 @@ impl MemoryAllocator {
 /// Memory mapped from the kernel, each block by itself and with all its pages there.
 ///
 /// `flags` are those of `mmap`, of which `MAP_HUGETLB` matters: huge pages or none. With
-/// `prefer_huge` there are huge pages if the system has them, and ordinary ones otherwise.
+/// `prefer_huge` there are huge pages if the system has them, and ordinary ones otherwise. With `node`
+/// all pages are from that NUMA node, as the kernel numbers them (see `node_of_core`); if it has no
+/// memory, `ValueError` is raised.
 #[pyclass(module = "speadway", extends = MemoryAllocator, subclass, frozen)]
 pub(crate) struct MmapAllocator;
 
@@ -68,8 +70,13 @@ impl MmapAllocator {
         PyClassInitializer::from(MemoryAllocator::default()).add_subclass(Self)
     }
 
-    #[pyo3(signature = (flags = Int(0), prefer_huge = Truth(false)))]
-    fn __init__(slf: &Bound<'_, Self>, flags: Int<i32>, prefer_huge: Truth) {
+    #[pyo3(signature = (flags = Int(0), prefer_huge = Truth(false), *, node = None))]
+    fn __init__(
+        slf: &Bound<'_, Self>,
+        flags: Int<i32>,
+        prefer_huge: Truth,
+        node: Option<usize>,
+    ) -> PyResult<()> {
         let huge_pages = if prefer_huge.0 {
             HugePages::Prefer
         } else if flags.0 & HUGE_PAGES_FLAG != 0 {
@@ -77,9 +84,21 @@ impl MmapAllocator {
         } else {
             HugePages::No
         };
-        let core = CoreMmap::new(MapOptions { huge_pages, populate: true });
-        slf.as_super().get().core.init(Arc::new(core));
+        let options = MapOptions { huge_pages, populate: true, node };
+        if node.is_some() {
+            // Here there is somebody to tell, unlike where heaps are received.
+            let tried = Buffer::mapped(1, MapOptions { huge_pages: HugePages::No, ..options });
+            tried.map_err(|error| PyValueError::new_err(error.to_string()))?;
+        }
+        slf.as_super().get().core.init(Arc::new(CoreMmap::new(options)));
+        Ok(())
     }
+}
+
+/// The NUMA node that a core belongs to, both as the kernel numbers them.
+#[pyfunction]
+pub(crate) fn node_of_core(core: usize) -> PyResult<usize> {
+    Ok(speadway::memory::node_of_core(core)?)
 }
 
 #[cfg(target_os = "linux")]

@@ -80,6 +80,25 @@ def test_an_mmap_allocator_that_cannot_be(lib):
             lib.MmapAllocator(*arguments)
 
 
+def test_mapped_memory_may_be_of_one_node(ours):
+    try:
+        allocator = ours.MmapAllocator(prefer_huge=True, node=ours.node_of_core(0))
+    except ValueError as error:
+        assert "NUMA node 0: Operation not permitted" in str(error)  # as in some containers
+    else:
+        receive(ours, allocator)
+
+
+def test_a_node_that_is_not_there(ours):
+    with pytest.raises(ValueError, match="NUMA node 63: "):
+        ours.MmapAllocator(node=63)
+    for node in ["0", -1, 1.5]:
+        with pytest.raises((TypeError, OverflowError)):
+            ours.MmapAllocator(node=node)
+    with pytest.raises(FileNotFoundError, match="core 100000"):
+        ours.node_of_core(100000)
+
+
 def test_a_pool_that_runs_dry_warns(lib, caplog):
     pool = lib.MemoryPool(1, 8192, 4, 0)
     assert pool.warn_on_empty is True

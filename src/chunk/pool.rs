@@ -105,16 +105,17 @@ impl ChunkPool {
     /// As [`zeroed`](Self::zeroed), with the chunks' data from `allocator`: in huge pages, and
     /// touched beforehand.
     ///
-    /// The kernel takes a page from the memory of the processor that touches it first. For chunks
-    /// that are local to a stream's NUMA node, call this on a thread that is pinned there, with an
-    /// allocator that touches its pages, as those of this crate can.
+    /// For chunks that are local to a stream's NUMA node, have them mapped there
+    /// ([`MapOptions::node`](crate::memory::MapOptions::node)): left alone, the kernel takes a page from
+    /// the node of the core that touches it first.
     ///
     /// ```
     /// use speadway::chunk::ChunkPool;
     /// use speadway::memory::{HugePages, MapOptions, MmapAllocator};
     ///
-    /// let huge = MapOptions { huge_pages: HugePages::Prefer, populate: true };
-    /// let pool = ChunkPool::allocated(8, 4 << 20, 64, &MmapAllocator::new(huge))?;
+    /// let huge_pages = HugePages::Prefer;
+    /// let options = MapOptions { huge_pages, populate: true, ..MapOptions::default() };
+    /// let pool = ChunkPool::allocated(8, 4 << 20, 64, &MmapAllocator::new(options))?;
     /// assert_eq!(pool.stats().free, 8);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```

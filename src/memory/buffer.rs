@@ -63,7 +63,8 @@ impl Buffer {
     ///
     /// [`MemoryError::Map`] or [`MemoryError::TooLarge`] if the kernel has no such memory,
     /// [`MemoryError::NoHugePages`] if
-    /// [`HugePages::Require`](super::HugePages::Require) cannot be had.
+    /// [`HugePages::Require`](super::HugePages::Require) cannot be had, [`MemoryError::NoNode`] if the
+    /// host has no such NUMA node, or none with memory.
     pub fn mapped(len: usize, options: MapOptions) -> Result<Self, MemoryError> {
         if len == 0 {
             return Ok(Self::default());

@@ -32,6 +32,15 @@ pub enum MemoryError {
         /// What the kernel answered.
         source: io::Error,
     },
+    /// The kernel would not take memory from one NUMA node.
+    NoNode {
+        /// The node asked for.
+        node: usize,
+        /// The nodes that have memory, as the kernel lists them.
+        nodes: String,
+        /// What the kernel answered.
+        source: io::Error,
+    },
     /// A pool was asked for with bounds that contradict each other.
     InvalidPool {
         /// Which bounds, and how they must relate.
@@ -75,6 +84,11 @@ impl fmt::Display for MemoryError {
                  instead of required",
                 len.div_ceil(*page_size)
             ),
+            Self::NoNode { node, nodes, source } => write!(
+                f,
+                "cannot take memory from NUMA node {node}: {source}; nodes with memory: {nodes} (in a \
+                 container, choosing one may take CAP_SYS_NICE)"
+            ),
             Self::InvalidPool { reason } => write!(f, "invalid memory pool: {reason}"),
             Self::ShortBuffer { wanted, got } => {
                 write!(f, "the allocator returned {got} bytes when asked for {wanted}")
@@ -89,7 +103,9 @@ impl fmt::Display for MemoryError {
 impl std::error::Error for MemoryError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Map { source, .. } | Self::NoHugePages { source, .. } => Some(source),
+            Self::Map { source, .. }
+            | Self::NoHugePages { source, .. }
+            | Self::NoNode { source, .. } => Some(source),
             _ => None,
         }
     }

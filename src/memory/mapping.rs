@@ -7,6 +7,7 @@ use std::slice;
 use std::sync::OnceLock;
 
 use super::MemoryError;
+use super::numa;
 use super::storage::touch_pages;
 
 /// Whether mapped memory is to be in huge pages (2 MiB on x86-64), which spare the TLB.
@@ -26,7 +27,8 @@ pub enum HugePages {
 ///
 /// ```
 /// use speadway::memory::{Buffer, HugePages, MapOptions};
-/// let options = MapOptions { huge_pages: HugePages::Prefer, populate: true };
+/// let huge_pages = HugePages::Prefer;
+/// let options = MapOptions { huge_pages, populate: true, ..MapOptions::default() };
 /// let buffer = Buffer::mapped(4 << 20, options)?;
 /// assert!(buffer.iter().all(|&byte| byte == 0));
 /// # Ok::<(), speadway::memory::MemoryError>(())
@@ -38,6 +40,13 @@ pub struct MapOptions {
     /// Whether the kernel backs every page at once. Otherwise it does when the page is first
     /// written, which costs time when packets arrive, and may fail then with a signal.
     pub populate: bool,
+    /// The NUMA node to take every page from, as the kernel numbers them;
+    /// [`node_of_core`](super::node_of_core) says which is near. `None` leaves it to the kernel, which
+    /// takes a page from the node of the core that touches it first.
+    ///
+    /// The memory of other nodes is no substitute: with `populate` there is an error when the node has
+    /// too little, without it perhaps a signal when the page is written.
+    pub node: Option<usize>,
 }
 
 /// What the system offers beyond plain mappings.
@@ -73,18 +82,18 @@ impl Mapping {
             return Err(MemoryError::TooLarge { len });
         }
         match options.huge_pages {
-            HugePages::No => Self::ordinary(len, false, options.populate),
-            HugePages::Require => Self::huge(len, options.populate),
-            HugePages::Prefer => Self::huge(len, options.populate).or_else(|error| {
+            HugePages::No => Self::ordinary(len, false, options),
+            HugePages::Require => Self::huge(len, options),
+            HugePages::Prefer => Self::huge(len, options).or_else(|error| {
                 log::debug!("{error}; trying transparent huge pages");
-                Self::ordinary(len, true, options.populate)
+                Self::ordinary(len, true, options)
             }),
         }
     }
 
     /// Maps at least `len` zeroed bytes, in transparent huge pages if the kernel likes.
     pub(super) fn transparent(len: usize) -> Result<Self, MemoryError> {
-        Self::ordinary(len, true, false)
+        Self::ordinary(len, true, MapOptions::default())
     }
 
     pub(super) fn start(&self) -> NonNull<u8> {
@@ -96,7 +105,7 @@ impl Mapping {
     }
 
     /// Maps reserved huge pages.
-    fn huge(len: usize, populate: bool) -> Result<Self, MemoryError> {
+    fn huge(len: usize, options: MapOptions) -> Result<Self, MemoryError> {
         let page_size = huge_page_size();
         let no_pages = |source| MemoryError::NoHugePages { len, page_size, source };
         let Some(flag) = system::HUGE_PAGES else {
@@ -106,14 +115,15 @@ impl Mapping {
         let whole = len.checked_next_multiple_of(page_size).ok_or(MemoryError::TooLarge { len })?;
         let base = mmap(whole, flag).map_err(no_pages)?;
         let mut mapping = Self { base, base_len: whole, start: base, len: whole };
-        if populate {
+        mapping.bind(options.node)?;
+        if options.populate {
             mapping.populate().map_err(no_pages)?;
         }
         Ok(mapping)
     }
 
     /// Maps ordinary pages, which the kernel may be asked to merge into transparent huge ones.
-    fn ordinary(len: usize, transparent: bool, populate: bool) -> Result<Self, MemoryError> {
+    fn ordinary(len: usize, transparent: bool, options: MapOptions) -> Result<Self, MemoryError> {
         let failed = |source| MemoryError::Map { len, source };
         let align = if transparent && len >= huge_page_size() { huge_page_size() } else { 1 };
         // Only aligned ranges become huge, and kernels before 6.7 do not align the mapping.
@@ -126,10 +136,21 @@ impl Mapping {
         if align > 1 {
             mapping.advise_huge();
         }
-        if populate {
+        mapping.bind(options.node)?;
+        if options.populate {
             mapping.populate().map_err(failed)?;
         }
         Ok(mapping)
+    }
+
+    /// Has the pages, none of which is there yet, come from a node, if one is wanted.
+    fn bind(&mut self, node: Option<usize>) -> Result<(), MemoryError> {
+        let Some(node) = node else { return Ok(()) };
+        numa::bind(self.base, self.base_len, node).map_err(|source| MemoryError::NoNode {
+            node,
+            nodes: numa::nodes_with_memory(),
+            source,
+        })
     }
 
     /// Asks for transparent huge pages. A kernel without them refuses, which does no harm.
@@ -231,7 +252,7 @@ mod tests {
     fn transparent_mappings_start_on_a_huge_page() {
         let page = huge_page_size();
         for len in [page, page + 1, 3 * page - 1] {
-            let mapping = Mapping::ordinary(len, true, false).unwrap();
+            let mapping = Mapping::ordinary(len, true, MapOptions::default()).unwrap();
             assert_eq!(mapping.start().as_ptr().align_offset(page), 0);
             assert_eq!(mapping.len(), len);
         }
@@ -239,7 +260,7 @@ mod tests {
 
     #[test]
     fn touching_reaches_the_last_byte_of_an_odd_length() {
-        let mut mapping = Mapping::ordinary(3 * 4096 + 1, false, false).unwrap();
+        let mut mapping = Mapping::ordinary(3 * 4096 + 1, false, MapOptions::default()).unwrap();
         mapping.touch();
     }
 }

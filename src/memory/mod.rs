@@ -10,7 +10,7 @@
 //! | allocator | memory | use it for |
 //! |---|---|---|
 //! | [`HeapAllocator`] | global allocator, or from 4 MiB on huge pages if possible; pages touched | the default |
-//! | [`MmapAllocator`] | `mmap`, optionally huge pages and pre-faulted | chunks of many MiB |
+//! | [`MmapAllocator`] | `mmap`, optionally huge pages, pre-faulted, of one NUMA node | chunks of many MiB |
 //! | [`MemoryPool`] | reuses what another allocator made | heaps of a known size |
 //!
 //! ```
@@ -32,6 +32,7 @@ mod buffer;
 mod copy;
 mod error;
 mod mapping;
+mod numa;
 mod pool;
 mod storage;
 
@@ -41,6 +42,7 @@ pub use copy::CopyMode;
 pub(crate) use copy::{copy, settle_copies};
 pub use error::MemoryError;
 pub use mapping::{HugePages, MapOptions};
+pub use numa::node_of_core;
 pub use pool::{MemoryPool, PoolStats};
 
 #[cfg(test)]

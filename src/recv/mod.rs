@@ -44,5 +44,5 @@ pub use reader::{Inlet, ReadState, Reader, Watch};
 pub(crate) use stats::Counter;
 pub use stats::StreamStats;
 pub use stream::{ChunkStreamBuilder, HeapStreamBuilder, Stream, StreamHandle};
-pub(crate) use worker::{Polled, Task, TaskCx, on_worker};
+pub(crate) use worker::{Polled, Task, TaskCx, as_worker, on_worker, panic_message};
 pub use worker::{WaitStrategy, Worker, WorkerBuilder};

@@ -1,5 +1,6 @@
 //! Workers: one thread each, running the streams that were given to it.
 
+use std::any::Any;
 use std::cell::Cell;
 use std::fmt;
 use std::io;
@@ -129,9 +130,28 @@ thread_local! {
     static ON_WORKER: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Whether the current thread is a worker, which must not wait for streams.
+/// Whether the current thread is a worker, or does a worker's work, and must not wait for streams.
 pub(crate) fn on_worker() -> bool {
     ON_WORKER.get()
+}
+
+/// Does a worker's work on the current thread.
+pub(crate) fn as_worker<R>(work: impl FnOnce() -> R) -> R {
+    struct Before(bool);
+    impl Drop for Before {
+        fn drop(&mut self) {
+            ON_WORKER.set(self.0);
+        }
+    }
+    let _before = Before(ON_WORKER.replace(true));
+    work()
+}
+
+/// What a panic says.
+pub(crate) fn panic_message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    text.unwrap_or("a callback panicked").to_owned()
 }
 
 impl WorkerBuilder {
@@ -457,11 +477,7 @@ impl Running {
         match catch_unwind(poll) {
             Ok(polled) => polled,
             Err(panic) => {
-                let message = panic
-                    .downcast_ref::<&str>()
-                    .map(|text| (*text).to_owned())
-                    .or_else(|| panic.downcast_ref::<String>().cloned())
-                    .unwrap_or_else(|| "a callback panicked".to_owned());
+                let message = panic_message(&*panic);
                 // The worker has other streams to run, whatever else goes wrong in this one.
                 let _ = catch_unwind(AssertUnwindSafe(|| self.task.panicked(&message)));
                 Polled::Done

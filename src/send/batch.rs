@@ -3,7 +3,7 @@
 use std::io::IoSlice;
 use std::ops::Range;
 
-use super::heap::Heap;
+use super::heap::{Heap, Plan};
 use crate::net::{PacketParts, TRAIN_BYTES, TRAIN_PACKETS};
 
 /// Packets that a batch has at least, if there are so many: what a call costs is spread thin by then.
@@ -11,6 +11,10 @@ const ENOUGH_PACKETS: usize = 64;
 
 /// The most packets of a batch, which are handed to a transport in one call.
 pub(crate) const MOST_PACKETS: usize = 128;
+
+/// Packets for which it pays to have less memory to describe them: to clear what all of a batch take is
+/// a third of what a packet that is sent alone costs us.
+const FEW_PACKETS: usize = 8;
 
 /// Pieces of payload that a packet is sent from. One with more has its payload copied together:
 /// so many pieces are small, and copying small things is cheaper than describing them.
@@ -103,9 +107,9 @@ impl Batch {
         self.paced
     }
 
-    /// Forgets packets that were sent.
-    pub(crate) fn advance(&mut self, sent: usize) {
-        self.bytes -= self.waiting()[..sent].iter().map(|made| made.len).sum::<usize>();
+    /// Forgets packets that were sent, which have so many bytes.
+    pub(crate) fn advance(&mut self, sent: usize, bytes: usize) {
+        self.bytes -= bytes;
         self.sent += sent;
         if self.sent >= self.packets.len() {
             self.clear();
@@ -132,17 +136,34 @@ impl Batch {
             *bytes -= if keep { 0 } else { made.len };
             keep
         });
-        self.advance(0);
+        self.advance(0, 0);
     }
 
-    /// Where headers are written.
-    pub(crate) fn scratch(&mut self) -> &mut Vec<u8> {
-        &mut self.scratch
+    /// Makes packets of `heap`, which was planned as `plan`, and adds them while there is room for
+    /// `burst`: at least one if there is one, and at most `most`. Says how many. `about` is the number of
+    /// the request, of the heap therein and of the substream, and the rate.
+    pub(crate) fn make(
+        &mut self,
+        about: (u64, usize, usize, f64),
+        heap: &Heap,
+        plan: &mut Plan,
+        most: usize,
+        burst: usize,
+    ) -> usize {
+        let mut made = 0;
+        while made < most && (made == 0 || self.has_room(burst)) {
+            let header = self.scratch.len();
+            let Some(payload) = plan.next_packet(heap, &mut self.scratch) else { break };
+            self.add(about, heap, header, payload);
+            made += 1;
+        }
+        made
     }
 
     /// Adds the packet whose header has just been written from `header` of the scratch on, with
     /// this part of the heap's payload.
-    pub(crate) fn add(
+    #[inline]
+    fn add(
         &mut self,
         (request, heap_number, substream, rate): (u64, usize, usize, f64),
         heap: &Heap,
@@ -197,10 +218,24 @@ impl Batch {
         };
         let count = waiting.iter().take(MOST_PACKETS).take_while(fits).count();
         let offered = &waiting[..count];
-        let mut parts = [PacketParts::default(); MOST_PACKETS];
+        let send = |parts: &[PacketParts<'_>]| send(substream, parts);
+        Some(match count {
+            ..=FEW_PACKETS => self.describe::<FEW_PACKETS, R>(offered, heap_of, send),
+            _ => self.describe::<MOST_PACKETS, R>(offered, heap_of, send),
+        })
+    }
+
+    /// Calls `send` with packets, which are at least one and at most `N`.
+    fn describe<'a, const N: usize, R>(
+        &'a self,
+        offered: &'a [Made],
+        heap_of: impl Fn(&Made) -> &'a Heap,
+        send: impl FnOnce(&[PacketParts<'_>]) -> R,
+    ) -> R {
+        let mut parts = [PacketParts::default(); N];
         // Packets of one heap follow one another, as a rule: it is not looked up for each.
-        let mut last = first;
-        let mut heap = heap_of(first);
+        let mut last = &offered[0];
+        let mut heap = heap_of(last);
         for (made, part) in offered.iter().zip(&mut parts) {
             if (made.request, made.heap) != (last.request, last.heap) {
                 heap = heap_of(made);
@@ -212,11 +247,11 @@ impl Batch {
             };
             *part = PacketParts::new(&self.scratch[made.header.clone()], payload);
         }
-        let send = |parts: &[PacketParts<'_>]| send(substream, parts);
+        let parts = &mut parts[..offered.len()];
         if offered.iter().all(|made| made.pieces <= 1) {
-            return Some(send(&parts[..count]));
+            return send(parts);
         }
-        Some(with_more(offered, heap_of, &mut parts[..count], send))
+        with_more(offered, heap_of, parts, send)
     }
 }
 

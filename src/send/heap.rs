@@ -224,12 +224,14 @@ impl Heap {
     }
 
     /// The division into packets of at most `packet_size` bytes, as heap number `cnt`.
+    #[inline]
     pub(crate) fn plan(&self, cnt: u64, packet_size: usize) -> Result<Plan, EncodeError> {
         let live = (!self.live.is_empty()).then(|| self.pointers_now());
         let division = self.divide(cnt, packet_size, live.as_deref().unwrap_or(&self.pointers))?;
         Ok(Plan { division, live })
     }
 
+    #[inline]
     fn divide(
         &self,
         cnt: u64,
@@ -256,14 +258,20 @@ impl Heap {
     }
 
     /// The piece of the payload that byte `at` is in; their number if it is in none (padding).
+    #[inline]
     pub(crate) fn piece_at(&self, at: usize) -> usize {
         if at >= self.payload_length {
             return self.pieces.len();
+        }
+        // As most heaps have.
+        if self.pieces.len() == 1 {
+            return 0;
         }
         self.pieces.partition_point(|(start, _)| *start <= at).saturating_sub(1)
     }
 
     /// The part of piece `piece` that lies in `range` of the payload; empty if there is none.
+    #[inline]
     pub(crate) fn cut(&self, piece: usize, range: &Range<usize>) -> &[u8] {
         let Some((start, bytes)) = self.pieces.get(piece) else { return &[] };
         let bytes: &[u8] = bytes;
@@ -284,6 +292,7 @@ pub(crate) struct Plan {
 impl Plan {
     /// Appends the next packet's header to `header`, and returns which bytes of the payload follow it;
     /// `heap` is the one that was planned. `None` once it is finished.
+    #[inline]
     pub(crate) fn next_packet(
         &mut self,
         heap: &Heap,

@@ -8,16 +8,24 @@
 mod batch;
 mod config;
 mod heap;
+#[cfg(all(test, speadway_loom))]
+mod models;
 mod pacer;
 mod request;
+mod seat;
+mod shared;
 mod stream;
 mod task;
+#[cfg(all(test, not(speadway_loom)))]
+mod tests;
 pub mod transport;
+mod turn;
 
 pub use config::{
     DEFAULT_BURST_RATE_RATIO, DEFAULT_BURST_SIZE, DEFAULT_DROP_TIMEOUT, DEFAULT_MAX_HEAPS,
-    DEFAULT_MAX_PACKET_SIZE, Pacing, SendConfig, SendConfigError,
+    DEFAULT_MAX_PACKET_SIZE, Pacing, SendConfig, SendConfigError, SendThread,
 };
 pub use heap::{Heap, Packets};
 pub use request::{GroupMode, HeapRef, SendError, Ticket};
-pub use stream::{SendStats, SendStream};
+pub use shared::SendStats;
+pub use stream::SendStream;

@@ -1,24 +1,22 @@
 //! The handle to a send stream.
 
 use std::fmt;
-use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
-use super::config::{Pacing, SendConfig, SendConfigError, rate_is_valid};
+use super::config::{Pacing, SendConfig, SendConfigError, SendThread, rate_is_valid};
 use super::request::{Cell, Completion, GroupMode, HeapRef, Request, SendError, Ticket, Work};
+use super::shared::{SendStats, Shared};
 use super::task::SendTask;
 use super::transport::Transport;
-use crate::recv::{Counter, Worker};
+use super::turn::{OnWorker, TaskSeat, Turn};
+use crate::recv::Worker;
 use crate::ring::{Ring, TryPushError};
 use crate::wire::EncodeError;
 
-/// How often one who waits for the end looks whether to go on: nothing depends on it but promptness.
-const LOOK: Duration = Duration::from_secs(1);
-
-/// A stream that sends heaps, in the order they are given to it, from a worker.
+/// A stream that sends heaps, in the order they are given to it, from a worker or from the thread that
+/// waits for them ([`SendThread`]).
 ///
 /// Heaps wait in a queue of `max_heaps`. Closing or dropping the stream sends what waits first; a
 /// transport that takes nothing any more holds up [`close`](Self::close), for a while
@@ -33,18 +31,20 @@ const LOOK: Duration = Duration::from_secs(1);
 /// let (transport, received) = BytesTransport::new();
 /// let stream = SendStream::start(&Worker::new()?, transport, SendConfig::default())?;
 /// let heap = Heap::new(Flavour::default()).item(0x3300, vec![7; 5000])?;
-/// let bytes = stream.ticket(heap)?.wait()?; // or `.await`
+/// let bytes = stream.send_blocking(heap)?; // or `stream.ticket(heap)?.await`
 /// assert_eq!(received.take().len() as u64, bytes);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct SendStream {
     shared: Arc<Shared>,
     queue: Ring<Request>,
+    seat: Arc<TaskSeat>,
     submit: Mutex<Submit>,
     waker: Waker,
     substreams: usize,
     drop_timeout: Duration,
     pacing: Pacing,
+    thread: SendThread,
     /// Keeps the worker's thread alive.
     worker: Worker,
 }
@@ -56,83 +56,6 @@ struct Submit {
     step: u64,
 }
 
-/// What a stream's handle and its task share.
-pub(crate) struct Shared {
-    pub(crate) stats: Counters,
-    pub(crate) started: Instant,
-    abort: AtomicBool,
-    last_error: Mutex<Option<SendError>>,
-    /// Since when the transport has taken nothing of what there is.
-    stalled: Mutex<Option<Instant>>,
-    ended: Mutex<bool>,
-    end: Condvar,
-}
-
-#[derive(Debug, Default)]
-pub(crate) struct Counters {
-    pub(crate) heaps: Counter,
-    pub(crate) packets: Counter,
-    pub(crate) bytes: Counter,
-    pub(crate) batches: Counter,
-    pub(crate) would_block: Counter,
-    pub(crate) errors: Counter,
-}
-
-/// A send stream's counters.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-#[non_exhaustive]
-pub struct SendStats {
-    /// Heaps sent whole.
-    pub heaps: u64,
-    /// Packets sent.
-    pub packets: u64,
-    /// Bytes of packets sent: SPEAD headers included, those of the network not.
-    pub bytes: u64,
-    /// Calls to the transport that sent something.
-    pub batches: u64,
-    /// Times the transport had no room.
-    pub would_block: u64,
-    /// Heaps or lists of heaps that failed.
-    pub errors: u64,
-}
-
-impl Shared {
-    fn lock_ended(&self) -> MutexGuard<'_, bool> {
-        self.ended.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn is_aborted(&self) -> bool {
-        self.abort.load(Ordering::Acquire)
-    }
-
-    pub(crate) fn end(&self) {
-        *self.lock_ended() = true;
-        self.end.notify_all();
-    }
-
-    pub(crate) fn note_error(&self, error: &SendError) {
-        let mut last = self.last_error.lock().unwrap_or_else(PoisonError::into_inner);
-        *last = Some(error.clone());
-    }
-
-    /// The transport takes nothing, or something again.
-    pub(crate) fn note_stall(&self, stalled: bool) {
-        let mut since = self.stalled.lock().unwrap_or_else(PoisonError::into_inner);
-        *since = stalled.then(Instant::now);
-    }
-
-    fn is_stalled_for(&self, time: Duration) -> bool {
-        let since = *self.stalled.lock().unwrap_or_else(PoisonError::into_inner);
-        since.is_some_and(|since| since.elapsed() >= time)
-    }
-
-    /// The transport is broken as a whole.
-    pub(crate) fn fail(&self, error: io::Error) {
-        log::error!("a send stream's transport does not work: {error}");
-        self.note_error(&SendError::Transport(Arc::new(error)));
-    }
-}
-
 impl SendStream {
     /// Starts a stream on `worker`.
     ///
@@ -140,9 +63,23 @@ impl SendStream {
     /// If the configuration is impossible, or the transport has no destination.
     pub fn start(
         worker: &Worker,
-        mut transport: impl Transport + 'static,
-        mut config: SendConfig,
+        transport: impl Transport + 'static,
+        config: SendConfig,
     ) -> Result<Self, SendConfigError> {
+        let flag = worker.task_waker();
+        let waker = Waker::from(Arc::clone(&flag));
+        let (stream, task) = Self::prepare(worker, waker, Box::new(transport), config)?;
+        worker.add(Box::new(task), flag);
+        Ok(stream)
+    }
+
+    /// A stream, and the task for its worker, which `waker` calls.
+    pub(super) fn prepare(
+        worker: &Worker,
+        waker: Waker,
+        mut transport: Box<dyn Transport>,
+        mut config: SendConfig,
+    ) -> Result<(Self, OnWorker), SendConfigError> {
         config.check()?;
         let substreams = transport.substreams();
         if substreams == 0 {
@@ -159,23 +96,26 @@ impl SendStream {
         }
         let queue = Ring::new(config.max_heaps)
             .map_err(|_| SendConfigError::QueueTooLarge(config.max_heaps))?;
-        let shared = Arc::new(Shared {
-            stats: Counters::default(),
-            started: Instant::now(),
-            abort: AtomicBool::new(false),
-            last_error: Mutex::default(),
-            stalled: Mutex::default(),
-            ended: Mutex::default(),
-            end: Condvar::new(),
-        });
-        let flag = worker.task_waker();
-        let waker = Waker::from(Arc::clone(&flag));
-        let (drop_timeout, pacing) = (config.drop_timeout, config.pacing);
-        let task = SendTask::new(Arc::clone(&shared), queue.clone(), Box::new(transport), config);
-        worker.add(Box::new(task), flag);
+        let shared = Arc::new(Shared::new());
+        let SendConfig { drop_timeout, pacing, thread, .. } = config;
+        let task = SendTask::new(Arc::clone(&shared), queue.clone(), transport, config);
+        let seat = Arc::new(TaskSeat::new(Some(task), waker.clone()));
+        let on_worker = OnWorker::new(Arc::clone(&seat));
         let submit = Mutex::new(Submit { next_cnt: 1, step: 1 });
         let worker = worker.clone();
-        Ok(Self { shared, queue, submit, waker, substreams, drop_timeout, pacing, worker })
+        let stream = Self {
+            shared,
+            queue,
+            seat,
+            submit,
+            waker,
+            substreams,
+            drop_timeout,
+            pacing,
+            thread,
+            worker,
+        };
+        Ok((stream, on_worker))
     }
 
     /// Heaps without a number of their own get `next`, `next + step`, ... (1, 2, ...). They start
@@ -202,7 +142,34 @@ impl SendStream {
     /// # Errors
     /// If it cannot be sent as asked; [`SendError::QueueFull`] if there is no room now.
     pub fn send(&self, heap: impl Into<HeapRef>) -> Result<(), SendError> {
-        self.submit(Work::One(heap.into()), Completion::Silent)
+        self.submit(Work::One(heap.into()), Completion::Silent, self.sends_here())
+    }
+
+    /// Sends a heap, and returns the bytes of its packets when they have been given to the kernel. Waits
+    /// while the queue is full.
+    ///
+    /// Unless configured [otherwise](SendThread), it is this thread that sends it if the stream has
+    /// nothing else to do. It may not be called from a callback of the stream or of its worker, which
+    /// would wait for itself.
+    ///
+    /// # Errors
+    /// If it cannot be sent as asked, or what went wrong.
+    pub fn send_blocking(&self, heap: impl Into<HeapRef>) -> Result<u64, SendError> {
+        let heap = heap.into();
+        self.submit_and_wait(|| Work::One(heap.clone()))
+    }
+
+    /// As [`send_blocking`](Self::send_blocking), for a list as
+    /// [`send_list`](Self::send_list) takes it.
+    ///
+    /// # Errors
+    /// As [`send_blocking`](Self::send_blocking), and if the list is empty.
+    pub fn send_list_blocking(
+        &self,
+        heaps: &Arc<[HeapRef]>,
+        mode: GroupMode,
+    ) -> Result<u64, SendError> {
+        self.submit_and_wait(|| Work::Many(Arc::clone(heaps), mode))
     }
 
     /// As [`send`](Self::send), and waits while the queue is full.
@@ -224,11 +191,12 @@ impl SendStream {
     /// # Errors
     /// As [`send`](Self::send).
     pub fn ticket(&self, heap: impl Into<HeapRef>) -> Result<Ticket, SendError> {
-        self.submit_with_ticket(Work::One(heap.into()))
+        self.submit_with_ticket(Work::One(heap.into()), self.sends_here())
     }
 
-    /// Queues a heap, and has `done` called on the worker when it has been sent (with the bytes of
-    /// its packets) or could not be. By then the stream holds the heap no more.
+    /// Queues a heap, and has `done` called on the worker (or here, with [`SendThread::Caller`]) when it
+    /// has been sent (with the bytes of its packets) or could not be. By then the stream holds the
+    /// heap no more. `done` may use the stream, but not wait for it: there closing is a request.
     ///
     /// # Errors
     /// As [`send`](Self::send); `done` is not called then.
@@ -237,7 +205,8 @@ impl SendStream {
         heap: impl Into<HeapRef>,
         done: impl FnOnce(Result<u64, SendError>) + Send + 'static,
     ) -> Result<(), SendError> {
-        self.submit(Work::One(heap.into()), Completion::Call(Box::new(done)))
+        let done = Completion::Call(Box::new(done));
+        self.submit(Work::One(heap.into()), done, self.sends_here())
     }
 
     /// Queues a list of heaps, which is completed as one. The same list may be sent again and
@@ -246,7 +215,7 @@ impl SendStream {
     /// # Errors
     /// As [`send`](Self::send), and if the list is empty. None of the heaps is sent then.
     pub fn send_list(&self, heaps: &Arc<[HeapRef]>, mode: GroupMode) -> Result<Ticket, SendError> {
-        self.submit_with_ticket(Work::Many(Arc::clone(heaps), mode))
+        self.submit_with_ticket(Work::Many(Arc::clone(heaps), mode), self.sends_here())
     }
 
     /// As [`send_list`](Self::send_list), and has `done` called as [`send_then`](Self::send_then)
@@ -260,7 +229,8 @@ impl SendStream {
         mode: GroupMode,
         done: impl FnOnce(Result<u64, SendError>) + Send + 'static,
     ) -> Result<(), SendError> {
-        self.submit(Work::Many(Arc::clone(heaps), mode), Completion::Call(Box::new(done)))
+        let done = Completion::Call(Box::new(done));
+        self.submit(Work::Many(Arc::clone(heaps), mode), done, self.sends_here())
     }
 
     /// Waits until everything queued so far has been sent or has failed.
@@ -268,13 +238,7 @@ impl SendStream {
     /// # Errors
     /// If the stream is closed or was aborted.
     pub fn flush(&self) -> Result<(), SendError> {
-        loop {
-            match self.submit_with_ticket(Work::Barrier) {
-                Err(SendError::QueueFull) => self.wait_for_space(),
-                Err(error) => return Err(error),
-                Ok(ticket) => return ticket.wait().map(|_| ()),
-            }
-        }
+        self.submit_and_wait(|| Work::Barrier).map(drop)
     }
 
     /// Blocks until there is room in the queue, or the stream is closed.
@@ -285,21 +249,13 @@ impl SendStream {
     /// The error of the heap that failed last, since the last time this was asked.
     #[must_use]
     pub fn last_error(&self) -> Option<SendError> {
-        self.shared.last_error.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.shared.take_error()
     }
 
     /// The stream's counters.
     #[must_use]
     pub fn stats(&self) -> SendStats {
-        let counters = &self.shared.stats;
-        SendStats {
-            heaps: counters.heaps.get(),
-            packets: counters.packets.get(),
-            bytes: counters.bytes.get(),
-            batches: counters.batches.get(),
-            would_block: counters.would_block.get(),
-            errors: counters.errors.get(),
-        }
+        self.shared.stats.read()
     }
 
     /// Takes no more heaps, sends those that wait, and returns when they are gone: never, if the
@@ -307,7 +263,7 @@ impl SendStream {
     /// and [`abort`](Self::abort) from another thread ends the wait.
     pub fn close(&self) {
         self.queue.close();
-        self.wait_for_end(LOOK, || false);
+        self.wait_for_end(Duration::MAX, || false);
     }
 
     /// As [`close`](Self::close), but waits no longer than `timeout`. True if all is gone; otherwise
@@ -331,9 +287,9 @@ impl SendStream {
     /// Ends the stream at once: heaps that are not sent yet complete with [`SendError::Aborted`].
     pub fn abort(&self) {
         self.queue.close();
-        self.shared.abort.store(true, Ordering::Release);
+        self.shared.abort();
         self.waker.wake_by_ref();
-        self.wait_for_end(LOOK, || false);
+        self.wait_for_end(Duration::MAX, || false);
     }
 
     /// The worker that the stream runs on.
@@ -347,42 +303,60 @@ impl SendStream {
         if crate::recv::on_worker() {
             return true; // it might be this stream's own; there closing is a request
         }
-        let mut ended = self.shared.lock_ended();
-        while !*ended {
-            if give_up() {
-                return false;
-            }
-            (ended, _) = self
-                .shared
-                .end
-                .wait_timeout(ended, look.min(LOOK))
-                .unwrap_or_else(PoisonError::into_inner);
-        }
-        true
+        self.shared.wait_for_end(look, give_up)
     }
 
     fn lock(&self) -> MutexGuard<'_, Submit> {
         self.submit.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn submit_with_ticket(&self, work: Work) -> Result<Ticket, SendError> {
+    fn submit_and_wait(&self, work: impl Fn() -> Work) -> Result<u64, SendError> {
+        let here = self.thread != SendThread::Worker;
+        loop {
+            match self.submit_with_ticket(work(), here) {
+                Err(SendError::QueueFull) => self.wait_for_space(),
+                result => return result?.wait(),
+            }
+        }
+    }
+
+    fn submit_with_ticket(&self, work: Work, here: bool) -> Result<Ticket, SendError> {
         let cell = Arc::new(Cell::default());
-        self.submit(work, Completion::Ticket(Arc::clone(&cell)))?;
+        self.submit(work, Completion::Ticket(Arc::clone(&cell)), here)?;
         Ok(Ticket { cell })
     }
 
-    fn submit(&self, work: Work, done: Completion) -> Result<(), SendError> {
+    /// Queues `work`, or with `here` carries it out on this thread if the stream is at rest.
+    fn submit(&self, work: Work, done: Completion, here: bool) -> Result<(), SendError> {
         let numbered = self.check(&work)?;
         let mut submit = self.lock();
         let (next_cnt, step) = (submit.next_cnt, submit.step);
-        match self.queue.try_push(Request { work, next_cnt, step, done }) {
+        let after = next_cnt.wrapping_add(step.wrapping_mul(numbered));
+        let request = Request { work, next_cnt, step, done };
+        // Nothing is queued while the order is locked, so what comes now is next.
+        if here
+            && self.queue.is_empty()
+            && !self.queue.is_closed()
+            && let Some(turn) = Turn::take(&self.seat)
+        {
+            submit.next_cnt = after;
+            drop(submit);
+            turn.send(request);
+            return Ok(());
+        }
+        match self.queue.try_push(request) {
             Ok(()) => {
-                submit.next_cnt = next_cnt.wrapping_add(step.wrapping_mul(numbered));
+                submit.next_cnt = after;
                 Ok(())
             }
             Err(TryPushError::Full(request)) => Err(refuse(request, SendError::QueueFull)),
             Err(TryPushError::Closed(request)) => Err(refuse(request, SendError::Closed)),
         }
+    }
+
+    /// Whether threads that do not wait send themselves.
+    fn sends_here(&self) -> bool {
+        self.thread == SendThread::Caller
     }
 
     /// Checks what is asked for; says how many heaps the stream has to number.

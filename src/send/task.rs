@@ -1,9 +1,9 @@
-//! A send stream on its worker: requests in, packets out.
+//! What a send stream does: requests in, packets out.
 
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Poll, Waker};
 use std::time::Instant;
 
 use mio::Token;
@@ -12,10 +12,10 @@ use super::batch::{Batch, MOST_PACKETS, Made};
 use super::config::SendConfig;
 use super::heap::{Heap, Plan};
 use super::pacer::Pacer;
-use super::request::{Completion, HeapRef, Request, SendError};
-use super::stream::Shared;
+use super::request::{Completion, Request, SendError};
+use super::shared::Shared;
 use super::transport::Transport;
-use crate::recv::{Polled, Task, TaskCx, Watch};
+use crate::recv::{Polled, TaskCx, Watch};
 use crate::ring::{Ring, Waiter};
 use crate::wire::Flavour;
 
@@ -52,6 +52,22 @@ pub(crate) struct SendTask {
     /// Since when there has been nothing to send.
     idle_since: Option<Instant>,
     ended: bool,
+    /// A callback or the transport panicked: the stream is over.
+    broken: bool,
+}
+
+/// What became of one batch.
+enum Step {
+    /// There was none.
+    Idle,
+    /// It may not leave before its time.
+    NotBefore(Instant),
+    /// The transport is known to have no room.
+    Waiting,
+    /// The transport was found to have no room.
+    Full,
+    /// It went, in whole or in part, or was refused.
+    Done,
 }
 
 /// A request that is being sent.
@@ -92,6 +108,7 @@ impl SendTask {
             maybe_writable: true,
             idle_since: None,
             ended: false,
+            broken: false,
         }
     }
 
@@ -114,11 +131,18 @@ impl SendTask {
         }
     }
 
-    /// The transport has had room. If that goes on, it need not be watched any more.
-    fn note_room(&mut self, cx: &TaskCx<'_>) {
+    fn note_room(&mut self) {
         self.note_stall(false);
-        self.calls_with_room += 1;
-        if self.attached && self.calls_with_room >= CALLS_BEFORE_DETACHING {
+        self.calls_with_room = self.calls_with_room.saturating_add(1);
+    }
+
+    /// Whether the transport is watched, and has had room for so long that it need not be any more.
+    fn is_watched_in_vain(&self) -> bool {
+        self.attached && self.calls_with_room >= CALLS_BEFORE_DETACHING
+    }
+
+    fn watch_no_more(&mut self, cx: &TaskCx<'_>) {
+        if self.is_watched_in_vain() {
             self.calls_with_room = 0;
             let mut watch = Watch::new(Some(cx.registry), Token(cx.token), &mut self.watches);
             if self.transport.detach(&mut watch) {
@@ -127,9 +151,21 @@ impl SendTask {
         }
     }
 
+    /// There may be room in the transport again.
+    pub(super) fn note_writable(&mut self) {
+        self.maybe_writable = true;
+    }
+
+    /// Whether nothing is under way, and nothing keeps the next packets from being sent.
+    pub(super) fn is_at_rest(&self) -> bool {
+        let over = self.ended || self.broken || self.shared.is_aborted();
+        !over && self.active.is_empty() && self.maybe_writable
+    }
+
     /// Makes packets until the batch is full or nothing waits. Only once the last batch has gone:
-    /// its memory is used again from the start then, and otherwise would grow with the stream.
-    fn fill(&mut self, cx: &TaskCx<'_>) {
+    /// its memory is used again from the start then, and otherwise would grow with the stream. The
+    /// queue is for the worker, which `waker` calls.
+    fn fill(&mut self, waker: Option<&Waker>) {
         if !self.batch.waiting().is_empty() {
             return;
         }
@@ -139,7 +175,8 @@ impl SendTask {
             if self.make_packets(burst) {
                 continue;
             }
-            match self.queue.poll_pop_in_run(&mut self.waiter, cx.waker) {
+            let Some(waker) = waker else { return };
+            match self.queue.poll_pop_in_run(&mut self.waiter, waker) {
                 Poll::Ready(Ok(request)) => self.active.push_back(Active::new(request)),
                 Poll::Ready(Err(_)) => {
                     self.ended = true;
@@ -150,33 +187,39 @@ impl SendTask {
         }
     }
 
-    /// Makes packets of the newest request while there is room: of one heap until it has none left,
-    /// or if heaps are interleaved one. False if the request has none left.
+    /// Makes packets of the newest request while there is room, or if heaps are interleaved one. False
+    /// if the request has none left.
     fn make_packets(&mut self, burst: usize) -> bool {
         let number = self.first + self.active.len().saturating_sub(1) as u64;
         let Some(active) = self.active.back_mut() else { return false };
-        active.plan_more(&mut self.plans, self.config.max_packet_size);
-        let Some((at, plan)) = self.plans.front_mut() else { return false };
-        let HeapRef { heap, substream, rate, .. } = &active.request.work.heaps()[*at];
-        let about = (number, *at, *substream, rate.unwrap_or(self.config.rate));
-        let is_interleaved = active.request.work.is_interleaved();
+        let packet_size = self.config.max_packet_size;
+        if active.request.work.is_interleaved() {
+            active.plan_all(&mut self.plans, packet_size);
+            let Some((at, mut plan)) = self.plans.pop_front() else { return false };
+            let (heap, about) = active.about(number, at, self.config.rate);
+            active.in_batch += self.batch.make(about, heap, &mut plan, 1, burst);
+            if !plan.is_finished() {
+                self.plans.push_back((at, plan));
+            }
+            return true;
+        }
+        let waiting = self.plans.pop_front();
+        let Some((mut at, mut plan)) = waiting.or_else(|| active.next_plan(packet_size)) else {
+            return false;
+        };
         loop {
-            let scratch = self.batch.scratch();
-            let header = scratch.len();
-            if let Some(payload) = plan.next_packet(heap, scratch) {
-                self.batch.add(about, heap, header, payload);
-                active.in_batch += 1;
-            }
-            if plan.is_finished() {
-                self.plans.pop_front();
-                return true;
-            }
-            if is_interleaved {
-                self.plans.rotate_left(1);
+            let (heap, about) = active.about(number, at, self.config.rate);
+            active.in_batch += self.batch.make(about, heap, &mut plan, MOST_PACKETS, burst);
+            if !plan.is_finished() {
+                self.plans.push_front((at, plan));
                 return true;
             }
             if !self.batch.has_room(burst) {
                 return true;
+            }
+            match active.next_plan(packet_size) {
+                Some(next) => (at, plan) = next,
+                None => return true,
             }
         }
     }
@@ -207,31 +250,31 @@ impl SendTask {
 
     fn account(&mut self, count: usize, now: Instant) {
         let sent = &self.batch.waiting()[..count];
-        let bytes_of = |run: &[Made]| run.iter().map(|made| made.len as u64).sum::<u64>();
+        let bytes_of = |run: &[Made]| run.iter().map(|made| made.len).sum::<usize>();
         let mut bytes = 0;
         for run in sent.chunk_by(|a, b| a.request == b.request) {
             let active = &mut self.active[(run[0].request - self.first) as usize];
+            let of_run = bytes_of(run);
             active.in_batch -= run.len();
-            active.bytes += bytes_of(run);
-            bytes += bytes_of(run);
+            active.bytes += of_run as u64;
+            bytes += of_run;
         }
         if self.batch.is_paced() {
             for run in sent.chunk_by(|a, b| a.rate == b.rate) {
-                self.pacer.sent(bytes_of(run), run[0].rate, now);
+                self.pacer.sent(bytes_of(run) as u64, run[0].rate, now);
             }
         } else {
-            self.pacer.sent(bytes, 0.0, now);
+            self.pacer.sent(bytes as u64, 0.0, now);
         }
         self.shared.stats.packets.add(count as u64);
-        self.shared.stats.bytes.add(bytes);
-        self.batch.advance(count);
+        self.shared.stats.bytes.add(bytes as u64);
+        self.batch.advance(count, bytes);
         self.complete();
     }
 
-    /// The time, if the next packets have a rate to keep; it costs something to ask.
+    /// The time, if packets have a rate to keep; it costs something to ask.
     fn paced_now(&self) -> Instant {
-        let paced = self.batch.waiting().iter().any(|made| made.rate > 0.0);
-        if paced { Instant::now() } else { self.shared.started }
+        if self.batch.is_paced() { Instant::now() } else { self.shared.started }
     }
 
     /// Completes requests that are done, in order.
@@ -276,15 +319,93 @@ impl SendTask {
         self.complete();
     }
 
-    fn wait_for_work(&mut self, cx: &TaskCx<'_>) -> Polled {
-        self.idle_since.get_or_insert_with(Instant::now);
+    /// Makes a batch, if there is none, and offers it to the transport, if it may leave.
+    fn step(&mut self, waker: Option<&Waker>) -> Step {
+        self.fill(waker);
+        self.complete();
+        if self.batch.waiting().is_empty() {
+            return Step::Idle;
+        }
+        if let Some(since) = self.idle_since.take() {
+            self.pacer.idle(since, Instant::now());
+        }
+        if let Some(next) = self.pacer.next()
+            && next > Instant::now()
+        {
+            return Step::NotBefore(next);
+        }
+        if !self.maybe_writable {
+            return Step::Waiting;
+        }
+        match self.send() {
+            Ok(0) => return Step::Full,
+            Ok(_) => {
+                self.shared.stats.batches.add(1);
+                self.note_room();
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => self.refuse(error),
+        }
+        Step::Done
+    }
+
+    /// Works for up to a quantum, on the worker.
+    pub(super) fn poll(&mut self, cx: &TaskCx<'_>) -> Polled {
+        if self.broken || self.shared.is_aborted() {
+            self.active.clear();
+            self.shared.end();
+            return Polled::Done;
+        }
+        self.maybe_writable |= !self.watches;
+        for _ in 0..QUANTUM {
+            self.watch_no_more(cx);
+            match self.step(Some(cx.waker)) {
+                Step::Idle => return self.wait_for_work(cx),
+                Step::NotBefore(time) => return Polled::Wait(Some(time)),
+                Step::Waiting => return Polled::Wait(None),
+                Step::Full => {
+                    self.shared.stats.would_block.add(1);
+                    self.wait_for_room(cx);
+                    self.maybe_writable = self.transport.wait_for_room(cx.waker);
+                }
+                Step::Done => {}
+            }
+        }
+        Polled::Again
+    }
+
+    /// Sends a request in the worker's place, while the stream is [at rest](Self::is_at_rest), for
+    /// up to a quantum. False if the worker has to go on from here.
+    pub(super) fn send_at_once(&mut self, request: Request) -> bool {
+        self.active.push_back(Active::new(request));
+        for _ in 0..QUANTUM {
+            match self.step(None) {
+                Step::Idle => return self.rest() && !self.is_watched_in_vain(),
+                Step::Done if !self.shared.is_aborted() => {}
+                _ => return false,
+            }
+        }
+        false
+    }
+
+    /// There is nothing to send. False if the transport has yet to send what it took.
+    fn rest(&mut self) -> bool {
+        if self.pacer.next().is_some() {
+            self.idle_since.get_or_insert_with(Instant::now);
+        }
         let drained = self.transport.drain().unwrap_or_else(|error| {
             self.shared.fail(error);
             true
         });
         if drained {
             self.note_stall(false);
-        } else {
+        }
+        drained
+    }
+
+    fn wait_for_work(&mut self, cx: &TaskCx<'_>) -> Polled {
+        let drained = self.rest();
+        if !drained {
             self.wait_for_room(cx);
         }
         if drained && self.ended && self.active.is_empty() {
@@ -294,6 +415,15 @@ impl SendTask {
         }
         Polled::Wait(None)
     }
+
+    /// A callback or the transport panicked: what waits will not be sent.
+    pub(super) fn panicked(&mut self, message: &str) {
+        self.broken = true;
+        log::error!("a send stream ends, as its transport or a callback panicked: {message}");
+        self.active.clear();
+        self.shared.fail(io::Error::other(message.to_owned()));
+        self.shared.end();
+    }
 }
 
 impl Active {
@@ -302,25 +432,40 @@ impl Active {
         Self { request, next_heap: 0, next_cnt, bytes: 0, in_batch: 0, error: None }
     }
 
-    /// Plans the next heap, or all of them if they are interleaved.
-    fn plan_more(&mut self, plans: &mut VecDeque<(usize, Plan)>, packet_size: usize) {
-        let interleaved = self.request.work.is_interleaved();
-        while self.error.is_none() && (plans.is_empty() || interleaved) {
-            let Some(heap) = self.request.work.heaps().get(self.next_heap) else { return };
-            let at = self.next_heap;
-            self.next_heap += 1;
-            let cnt = heap.cnt.unwrap_or_else(|| {
-                let cnt = masked(self.next_cnt, heap.heap.flavour());
-                self.next_cnt = self.next_cnt.wrapping_add(self.request.step);
-                cnt
-            });
-            match heap.heap.plan(cnt, packet_size) {
-                Ok(plan) => plans.push_back((at, plan)),
-                Err(error) => {
-                    plans.clear();
-                    self.error = Some(SendError::Encode(error));
-                }
+    /// A heap of it, and what its packets have in common.
+    #[inline]
+    fn about(&self, number: u64, at: usize, rate: f64) -> (&Heap, (u64, usize, usize, f64)) {
+        let heap = &self.request.work.heaps()[at];
+        (&heap.heap, (number, at, heap.substream, heap.rate.unwrap_or(rate)))
+    }
+
+    /// Plans the next heap; `None` if there is none or one cannot be sent.
+    #[inline]
+    fn next_plan(&mut self, packet_size: usize) -> Option<(usize, Plan)> {
+        let at = self.next_heap;
+        let heap = self.request.work.heaps().get(at).filter(|_| self.error.is_none())?;
+        self.next_heap += 1;
+        let cnt = heap.cnt.unwrap_or_else(|| {
+            let cnt = masked(self.next_cnt, heap.heap.flavour());
+            self.next_cnt = self.next_cnt.wrapping_add(self.request.step);
+            cnt
+        });
+        match heap.heap.plan(cnt, packet_size) {
+            Ok(plan) => Some((at, plan)),
+            Err(error) => {
+                self.error = Some(SendError::Encode(error));
+                None
             }
+        }
+    }
+
+    /// Plans all heaps that are not yet planned.
+    fn plan_all(&mut self, plans: &mut VecDeque<(usize, Plan)>, packet_size: usize) {
+        while let Some(next) = self.next_plan(packet_size) {
+            plans.push_back(next);
+        }
+        if self.error.is_some() {
+            plans.clear();
         }
     }
 
@@ -333,61 +478,6 @@ impl Active {
 /// Heap counts that the stream gives out start over where the flavour ends.
 fn masked(cnt: u64, flavour: Flavour) -> u64 {
     cnt & flavour.max_value()
-}
-
-impl Task for SendTask {
-    fn poll(&mut self, cx: &TaskCx<'_>) -> Polled {
-        if self.shared.is_aborted() {
-            self.active.clear();
-            self.shared.end();
-            return Polled::Done;
-        }
-        self.maybe_writable |= !self.watches;
-        for _ in 0..QUANTUM {
-            self.fill(cx);
-            self.complete();
-            if self.batch.waiting().is_empty() {
-                return self.wait_for_work(cx);
-            }
-            if let Some(since) = self.idle_since.take() {
-                self.pacer.idle(since, cx.now);
-            }
-            if let Some(next) = self.pacer.next()
-                && next > Instant::now()
-            {
-                return Polled::Wait(Some(next));
-            }
-            if !self.maybe_writable {
-                return Polled::Wait(None);
-            }
-            match self.send() {
-                Ok(0) => {
-                    self.shared.stats.would_block.add(1);
-                    self.wait_for_room(cx);
-                    self.maybe_writable = self.transport.wait_for_room(cx.waker);
-                }
-                Ok(_) => {
-                    self.shared.stats.batches.add(1);
-                    self.note_room(cx);
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => self.refuse(error),
-            }
-        }
-        Polled::Again
-    }
-
-    fn readable(&mut self, _source: usize) -> bool {
-        self.maybe_writable = true;
-        true
-    }
-
-    fn panicked(&mut self, message: &str) {
-        log::error!("a completion callback panicked, its stream ends: {message}");
-        self.active.clear();
-        self.shared.fail(io::Error::other(message.to_owned()));
-        self.shared.end();
-    }
 }
 
 impl Drop for SendTask {

@@ -130,6 +130,7 @@ pub(crate) struct Division {
 
 impl Division {
     /// As [`HeapPlan::new`].
+    #[inline]
     pub(crate) fn new(
         shape: &HeapShape,
         heap_cnt: u64,
@@ -143,13 +144,7 @@ impl Division {
             let max = pointers_per_packet - 1;
             return Err(EncodeError::TooSmallToRepeat { items: pointers.len(), max });
         }
-        if let Some(pointer) = pointers.iter().find(|pointer| is_reserved(pointer.id())) {
-            return Err(EncodeError::ReservedId(pointer.id()));
-        }
-        let bits = flavour.heap_address_bits();
-        if pointers.iter().any(|pointer| pointer.heap_address_bits() != bits) {
-            return Err(EncodeError::MixedFlavours);
-        }
+        check_pointers(flavour, pointers)?;
         if heap_cnt > flavour.max_value() {
             return Err(EncodeError::HeapCnt { heap_cnt, max: flavour.max_value() });
         }
@@ -182,6 +177,7 @@ impl Division {
     }
 
     /// As [`HeapPlan::next_packet`].
+    #[inline]
     pub(crate) fn next_packet(
         &mut self,
         own: &[ItemPointer],
@@ -233,6 +229,7 @@ pub(super) struct Placement {
 
 /// Appends a packet's header and item pointers. Everything fits the flavour and the count of
 /// pointers fits 16 bits: callers have checked.
+#[inline]
 pub(super) fn write_header(
     header: &mut Vec<u8>,
     flavour: Flavour,
@@ -256,6 +253,19 @@ pub(super) fn write_header(
     for pointer in pointers.iter().chain(&null) {
         header.extend_from_slice(&pointer.to_be_bytes());
     }
+}
+
+fn check_pointers(flavour: Flavour, pointers: &[ItemPointer]) -> Result<(), EncodeError> {
+    let bits = flavour.heap_address_bits();
+    let is_good =
+        |pointer: &ItemPointer| !is_reserved(pointer.id()) && pointer.heap_address_bits() == bits;
+    // One look at each, as nearly all are good.
+    if pointers.iter().all(is_good) {
+        return Ok(());
+    }
+    let reserved = pointers.iter().find(|pointer| is_reserved(pointer.id()));
+    Err(reserved
+        .map_or(EncodeError::MixedFlavours, |pointer| EncodeError::ReservedId(pointer.id())))
 }
 
 /// Whether items may not have this id: padding, or a pointer that every packet has anyway.

@@ -275,7 +275,8 @@ fn workers(receiving: &Receiving) -> Result<Vec<(Worker, Option<usize>)>> {
 fn pool(receiving: &Receiving) -> Result<ChunkPool> {
     let layout = layout(receiving, 0)?;
     let allocator: Box<dyn Allocator> = if receiving.huge_pages {
-        let options = MapOptions { huge_pages: HugePages::Prefer, populate: true };
+        let options =
+            MapOptions { huge_pages: HugePages::Prefer, populate: true, ..MapOptions::default() };
         Box::new(MmapAllocator::new(options))
     } else {
         Box::new(HeapAllocator)

@@ -13,6 +13,7 @@ use speadway::ring::Ring;
 use super::options::{Chunks, Options};
 use super::session::{Consumer, Receiving};
 use super::sources::Opened;
+use super::verify::{COUNT_BYTES, Counted, Verified};
 use crate::hash::Fnv;
 use crate::units::{Bytes, Count};
 
@@ -40,9 +41,11 @@ pub(super) fn start(
     if count < chunks.window {
         bail!("--chunks {count} is less than --window {}, which would never fill", chunks.window);
     }
-    let pool = ChunkPool::zeroed(count, layout.chunk_size(), layout.heaps()).map_err(|error| {
-        anyhow!("{error}; use a smaller --heaps-per-chunk, --window or --chunks")
-    })?;
+    let verify = options.output.verify;
+    if verify && streams.len() > 1 {
+        bail!("--verify looks at chunks of one stream only: put all sources on one with --joint");
+    }
+    let pool = pool(count, &layout, verify)?;
     let ring = Ring::new(RING)?;
     let receiving = if streams.len() == 1 {
         let sources = streams.remove(0);
@@ -51,6 +54,18 @@ pub(super) fn start(
         Receiving::Group(group(options, &layout, streams, &pool, &ring, workers)?)
     };
     Ok(Parts { receiving, ring, layout })
+}
+
+/// Memory for `count` chunks, with room for the counts of their heaps if these are to be verified.
+fn pool(count: usize, layout: &Layout, verify: bool) -> Result<ChunkPool> {
+    let advice = "use a smaller --heaps-per-chunk, --window or --chunks";
+    let extra = if verify { layout.heaps().saturating_mul(COUNT_BYTES) } else { 0 };
+    let pool = ChunkPool::new(count).map_err(|error| anyhow!("{error}; {advice}"))?;
+    for _ in 0..count {
+        let chunk = Chunk::zeroed(layout.chunk_size(), layout.heaps(), extra);
+        pool.add(chunk.map_err(|error| anyhow!("{error}; {advice}"))?)?;
+    }
+    Ok(pool)
 }
 
 fn layout(chunks: &Chunks, heap_size: usize, streams: usize) -> Result<Layout> {
@@ -76,7 +91,11 @@ fn lone(
     worker: &Worker,
 ) -> Result<Stream> {
     let chunks = &options.chunks;
-    let mut stream = Stream::chunks(layout.clone())
+    let placed = match options.output.verify {
+        true => Stream::chunks(Counted(layout.clone())).max_heap_extra(COUNT_BYTES),
+        false => Stream::chunks(layout.clone()),
+    };
+    let mut stream = placed
         .config(options.streams.config(0))
         .window(chunks.window)
         .deduplicate(!chunks.no_deduplicate)
@@ -137,6 +156,8 @@ pub(super) struct Show<W> {
     hash: bool,
     directory: Option<PathBuf>,
     pub(super) tally: Tally,
+    /// What came of --verify.
+    pub(super) verified: Option<Verified>,
 }
 
 impl<W: Write> Show<W> {
@@ -150,6 +171,7 @@ impl<W: Write> Show<W> {
             hash: output.hash,
             directory: output.write.clone(),
             tally: Tally::default(),
+            verified: output.verify.then(Verified::default),
         }
     }
 
@@ -184,6 +206,11 @@ impl<W: Write> Show<W> {
 impl<W: Write> Consumer<Chunk> for Show<W> {
     fn take(&mut self, mut chunk: Chunk) -> Result<()> {
         self.tally.note(&chunk);
+        if let Some(verified) = &mut self.verified {
+            verified.check_chunk(&chunk, self.heap_size, |cnt, difference| {
+                log::error!("heap {cnt}, in chunk {}: {difference}", chunk.id());
+            });
+        }
         if self.hash || self.directory.is_some() {
             clear_missing(&mut chunk, self.heap_size);
         }

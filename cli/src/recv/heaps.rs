@@ -88,7 +88,7 @@ impl<W: Write> Show<W> {
             descriptors: heaps.descriptors,
             directory: output.write.clone(),
             bug_compat: options.streams.bug_compat(),
-            verified: heaps.verify.then(Verified::default),
+            verified: output.verify.then(Verified::default),
             known: vec![HashMap::new(); streams],
         }
     }

@@ -59,8 +59,9 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
             note(options, &chunks::describe(&parts.layout, &options.chunks));
             let mut show = chunks::Show::new(options, heap_size, &mut out);
             let why = drive(&parts.receiving, &parts.ring, &mut show, &options.output, &signals)?;
-            let tally = show.tally;
-            Summary::new(why, &parts.receiving, parts.ring.stats(), &about).with_chunks(tally)
+            let (tally, verified) = (show.tally, show.verified);
+            Summary::new(why, &parts.receiving, parts.ring.stats(), &about)
+                .with_chunks(tally, verified)
         }
         None => {
             let parts = heaps::start(options, streams, &workers)?;

@@ -168,9 +168,6 @@ pub(super) struct Heaps {
     /// Show the descriptors that heaps carry
     #[arg(long)]
     pub(super) descriptors: bool,
-    /// Check the values that `speadway send --verify` sends
-    #[arg(long, conflicts_with = "heap_size")]
-    pub(super) verify: bool,
     /// Show incomplete heaps too
     #[arg(long)]
     pub(super) incomplete: bool,
@@ -189,6 +186,9 @@ pub(super) struct Output {
     /// Show every chunk (heaps are shown anyway)
     #[arg(long)]
     pub(super) events: bool,
+    /// Check the values that `speadway send --verify` sends; of chunks, those of a single stream
+    #[arg(long)]
+    pub(super) verify: bool,
     /// Show a digest (FNV-1a, 64 bits) of the bytes of every chunk or heap; what is missing in a
     /// chunk counts as zeros
     #[arg(long)]

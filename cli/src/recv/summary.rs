@@ -65,8 +65,8 @@ impl Summary {
         }
     }
 
-    pub(super) fn with_chunks(self, tally: Tally) -> Self {
-        Self { chunks: Some(tally), ..self }
+    pub(super) fn with_chunks(self, tally: Tally, verified: Option<Verified>) -> Self {
+        Self { chunks: Some(tally), verified, ..self }
     }
 
     pub(super) fn with_heaps(self, heaps: u64, verified: Option<Verified>) -> Self {

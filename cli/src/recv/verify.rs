@@ -3,6 +3,7 @@
 use std::fmt;
 
 use serde::Serialize;
+use speadway::chunk::{Chunk, HeapContext, Layout, Place, Placement};
 use speadway::heap::{Heap, HeapStatus, ItemKind};
 
 use crate::send::pattern;
@@ -25,8 +26,25 @@ pub(super) struct Verified {
 /// Where a value is not as sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Difference {
-    item: u64,
+    /// In chunks it is not known which item it is.
+    item: Option<u64>,
     byte: usize,
+}
+
+/// Bytes of a heap's count in a chunk's `extra`.
+pub(super) const COUNT_BYTES: usize = size_of::<u64>();
+
+/// A layout whose chunks say which heap is where: what a heap has to look like depends on its count, and
+/// that on nothing else in the chunk.
+pub(super) struct Counted(pub(super) Layout);
+
+impl Place for Counted {
+    fn place(&mut self, heap: &mut HeapContext<'_>) -> Option<Placement> {
+        let placement = self.0.place(heap)?;
+        let cnt = heap.heap_cnt().to_ne_bytes();
+        heap.extra()[..COUNT_BYTES].copy_from_slice(&cnt);
+        Some(Placement { extra: (placement.index * COUNT_BYTES, COUNT_BYTES), ..placement })
+    }
 }
 
 impl Verified {
@@ -46,12 +64,34 @@ impl Verified {
             self.bytes += value.len() as u64;
             let found = pattern::difference(heap.cnt(), at, value);
             if difference.is_none() {
-                difference = found.map(|byte| Difference { item: item.id, byte });
+                difference = found.map(|byte| Difference { item: Some(item.id), byte });
             }
         }
         self.right += u64::from(any && difference.is_none());
         self.wrong += u64::from(difference.is_some());
         difference
+    }
+
+    /// Checks the heaps that are present in a chunk of a [`Counted`] layout; `tell` is called for those
+    /// that are wrong, with their counts.
+    pub(super) fn check_chunk(
+        &mut self,
+        chunk: &Chunk,
+        heap_size: usize,
+        mut tell: impl FnMut(u64, Difference),
+    ) {
+        let (counts, _) = chunk.extra().as_chunks::<COUNT_BYTES>();
+        let heaps = chunk.data().chunks(heap_size).zip(counts).zip(chunk.present());
+        for ((payload, cnt), _) in heaps.filter(|(_, present)| **present != 0) {
+            let cnt = u64::from_ne_bytes(*cnt);
+            self.bytes += payload.len() as u64;
+            let found = pattern::difference_in_heap(cnt, payload);
+            self.right += u64::from(found.is_none());
+            self.wrong += u64::from(found.is_some());
+            if let Some(byte) = found.filter(|_| self.is_telling()) {
+                tell(cnt, Difference { item: None, byte });
+            }
+        }
     }
 
     /// Whether another wrong heap is worth telling: they may be very many.
@@ -78,9 +118,10 @@ impl fmt::Display for Verified {
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { item, byte } = self;
-        write!(
-            f,
-            "item {item:#06x} differs from what `speadway send --verify` sends at byte {byte}"
-        )
+        match item {
+            Some(item) => write!(f, "item {item:#06x}")?,
+            None => f.write_str("the payload")?,
+        }
+        write!(f, " differs from what `speadway send --verify` sends at byte {byte}")
     }
 }

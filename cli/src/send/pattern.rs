@@ -38,6 +38,25 @@ pub(crate) fn difference(cnt: u64, item: u64, value: &[u8]) -> Option<usize> {
     wrong.or_else(|| (!rest.is_empty()).then_some(words.len())).map(|at| at * WORD)
 }
 
+/// Where the payload of a heap, which is its items one after the other, differs from the pattern first,
+/// in bytes. An item is taken to end where the next one begins as it should.
+pub(crate) fn difference_in_heap(cnt: u64, payload: &[u8]) -> Option<usize> {
+    let (words, rest) = payload.as_chunks::<WORD>();
+    let (mut item, mut expected) = (0, start(cnt, 0));
+    for (at, word) in words.iter().enumerate() {
+        let word = u32::from_be_bytes(*word);
+        if word != expected && at > 0 {
+            item += 1;
+            expected = start(cnt, item);
+        }
+        if word != expected {
+            return Some(at * WORD);
+        }
+        expected = expected.wrapping_add(1);
+    }
+    (!rest.is_empty()).then_some(words.len() * WORD)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -53,5 +72,25 @@ mod tests {
         let mut changed = value;
         changed[2001] ^= 1;
         assert_eq!(difference(7, 2, &changed), Some(2000));
+    }
+
+    #[test]
+    fn heaps_are_their_items_one_after_the_other() {
+        for items in 1..4 {
+            let values: Vec<_> = (0..items).map(|item| make(7, item, 4000)).collect();
+            let mut payload = values.concat();
+            assert_eq!(difference_in_heap(7, &payload), None);
+            assert_eq!(difference_in_heap(8, &payload), Some(0));
+            assert_eq!(difference_in_heap(7, &payload[1..]), Some(0));
+            assert_eq!(difference_in_heap(7, &payload[..3999]), Some(3996));
+            for at in [0, 2001, payload.len() - 1] {
+                payload[at] ^= 1;
+                assert_eq!(difference_in_heap(7, &payload), Some(at / WORD * WORD));
+                payload[at] ^= 1;
+            }
+        }
+        // Items in another order.
+        let swapped = [make(7, 1, 8), make(7, 0, 8)].concat();
+        assert_eq!(difference_in_heap(7, &swapped), Some(0));
     }
 }

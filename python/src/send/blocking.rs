@@ -71,10 +71,16 @@ impl SyncStream {
 /// GIL, that lets go of their memory.
 fn send(stream: &Bound<'_, Stream>, work: Work) -> PyResult<u64> {
     let (py, stream) = (stream.py(), stream.get());
+    // First of all: a forked child could send, as if it were the one that the stream is of.
+    stream.check_process()?;
     let running = stream.running()?;
     let outcome = Arc::new(Outcome::new());
     let arrives = Arc::clone(&outcome);
-    running.queue(&work, move |result| arrives.fill(result), || {}).or_raise()?;
+    // As a rule that is all, as this thread sends them.
+    py.detach(|| running.send(&work, move |result| arrives.fill(result))).or_raise()?;
+    if let Some(result) = outcome.take() {
+        return result.or_raise();
+    }
     let result = wait(py, |timeout| match outcome.take_within(timeout) {
         Some(result) => Some(Ok(result)),
         None => stream.check_process().err().map(Err),
@@ -98,11 +104,14 @@ impl Outcome {
         self.waits.unpark();
     }
 
+    fn take(&self) -> Option<Result<u64, SendError>> {
+        self.result.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
     fn take_within(&self, timeout: Duration) -> Option<Result<u64, SendError>> {
-        let take = || self.result.lock().unwrap_or_else(PoisonError::into_inner).take();
-        take().or_else(|| {
+        self.take().or_else(|| {
             thread::park_timeout(timeout);
-            take()
+            self.take()
         })
     }
 }

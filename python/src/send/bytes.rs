@@ -6,6 +6,7 @@ use speadway::send::transport::{BytesTransport, Received};
 
 use super::blocking::SyncStream;
 use super::config::StreamConfig;
+use super::stream::Kind;
 use crate::args::Maybe;
 use crate::thread_pool::ThreadPool;
 use crate::waiting::Late;
@@ -37,7 +38,7 @@ impl BytesStream {
         let (transport, received) = BytesTransport::new();
         let stream = slf.as_super().as_super().get();
         let options = StreamConfig::options(config.given().as_ref());
-        stream.start(&thread_pool.get().worker()?, transport, &options, false)?;
+        stream.start(&thread_pool.get().worker()?, transport, &options, Kind::Waiting, false)?;
         slf.get().received.init(received);
         Ok(())
     }

@@ -9,7 +9,7 @@ use speadway::send::transport::InprocTransport;
 use super::asynchronous::{AsyncStream, Collected};
 use super::blocking::SyncStream;
 use super::config::StreamConfig;
-use super::stream::Stream;
+use super::stream::{Kind, Stream};
 use crate::args::{Maybe, elements};
 use crate::inproc::InprocQueue;
 use crate::thread_pool::ThreadPool;
@@ -37,6 +37,7 @@ impl Queues {
         stream: &Bound<'_, Stream>,
         thread_pool: &Bound<'_, ThreadPool>,
         config: Maybe<Bound<'_, StreamConfig>>,
+        kind: Kind,
     ) -> PyResult<()> {
         if self.0.is_empty() {
             return Err(PyValueError::new_err("queues is empty: there is nowhere to send to"));
@@ -45,7 +46,7 @@ impl Queues {
         let queues = self.0.iter().map(core).collect::<PyResult<Vec<_>>>()?;
         let options = StreamConfig::options(config.given().as_ref());
         let worker = thread_pool.get().worker()?;
-        stream.get().start(&worker, InprocTransport::new(&queues), &options, true)
+        stream.get().start(&worker, InprocTransport::new(&queues), &options, kind, true)
     }
 
     fn list<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
@@ -77,7 +78,7 @@ impl InprocStream {
         queues: Queues,
         config: Maybe<Bound<'_, StreamConfig>>,
     ) -> PyResult<()> {
-        queues.start(slf.as_super().as_super(), thread_pool, config)?;
+        queues.start(slf.as_super().as_super(), thread_pool, config, Kind::Waiting)?;
         slf.get().queues.init(queues);
         Ok(())
     }
@@ -116,7 +117,7 @@ impl InprocStreamAsyncio {
         config: Maybe<Bound<'_, StreamConfig>>,
     ) -> PyResult<()> {
         let stream = slf.as_super();
-        queues.start(stream.as_super(), thread_pool, config)?;
+        queues.start(stream.as_super(), thread_pool, config, Kind::Asynchronous)?;
         stream.get().start(&slf.get().collected)?;
         slf.get().queues.init(queues);
         Ok(())

@@ -7,7 +7,7 @@ use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use speadway::recv::Worker;
 use speadway::send::transport::Transport;
-use speadway::send::{GroupMode, HeapRef, SendError, SendStream};
+use speadway::send::{GroupMode, HeapRef, SendError, SendStream, SendThread};
 
 use super::admission::Admission;
 use super::config::Options;
@@ -41,6 +41,15 @@ pub(super) struct Running {
     queueing: Mutex<()>,
 }
 
+/// What the methods of a stream that send heaps do.
+#[derive(Clone, Copy)]
+pub(super) enum Kind {
+    /// They return when the heaps have been sent.
+    Waiting,
+    /// They return at once, and asyncio is told.
+    Asynchronous,
+}
+
 /// Heaps to send.
 #[derive(Clone)]
 pub(super) enum Work {
@@ -58,16 +67,24 @@ impl Work {
 }
 
 impl Stream {
-    /// To be called from `__init__` of the class that knows the transport. `may_stall` says whether
-    /// the other end can hold it up for ever.
+    /// To be called from `__init__` of the class that knows the transport. `kind` says whether its
+    /// methods wait, `may_stall` whether the other end can hold it up for ever.
     pub(super) fn start(
         &self,
         worker: &Worker,
         transport: impl Transport + 'static,
         options: &Options,
+        kind: Kind,
         may_stall: bool,
     ) -> PyResult<()> {
-        let core = SendStream::start(worker, transport, options.core()).or_raise()?;
+        let thread = match kind {
+            // Everyone who sends waits.
+            Kind::Waiting => SendThread::Caller,
+            // The event loop has other things to do.
+            Kind::Asynchronous => SendThread::Worker,
+        };
+        let config = options.core().thread(thread);
+        let core = SendStream::start(worker, transport, config).or_raise()?;
         let running = Arc::new(Running {
             core,
             admission: Arc::new(Admission::new(options.max_heaps)),
@@ -121,13 +138,13 @@ impl Stream {
 }
 
 impl Running {
-    /// Queues heaps, all of them or none. `done` is called on the worker, which holds the heaps no
-    /// more then; `queued` is called before anything else is queued.
-    pub(super) fn queue(
+    /// Queues heaps, all of them or none, and sends them from this thread if the stream does that and
+    /// has nothing else to do. `done` is called by whoever has sent them, which holds the heaps no
+    /// more then.
+    pub(super) fn send(
         &self,
         work: &Work,
         done: impl FnOnce(Result<u64, SendError>) + Send + 'static,
-        queued: impl FnOnce(),
     ) -> Result<(), SendError> {
         let heaps = work.len();
         let admission = Arc::clone(&self.admission);
@@ -135,17 +152,25 @@ impl Running {
             admission.finish(heaps);
             done(result);
         };
-        let _in_order = self.queueing.lock().unwrap_or_else(PoisonError::into_inner);
         self.admission.take(heaps)?;
         let result = match work {
             Work::One(heap) => self.core.send_then(heap.clone(), finish),
             Work::Many(heaps, mode) => self.core.send_list_then(heaps, *mode, finish),
         };
-        match result {
-            Ok(()) => queued(),
-            Err(_) => self.admission.give_back(heaps),
-        }
-        result
+        result.inspect_err(|_| self.admission.give_back(heaps))
+    }
+
+    /// As [`send`](Self::send), and calls `queued` before anything else is queued.
+    pub(super) fn queue(
+        &self,
+        work: &Work,
+        done: impl FnOnce(Result<u64, SendError>) + Send + 'static,
+        queued: impl FnOnce(),
+    ) -> Result<(), SendError> {
+        let _in_order = self.queueing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.send(work, done)?;
+        queued();
+        Ok(())
     }
 
     /// How many heaps were queued so far.

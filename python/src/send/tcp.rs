@@ -18,7 +18,7 @@ use super::blocking::SyncStream;
 use super::config::Options;
 use super::destination::{Endpoints, source};
 use super::overload::Call;
-use super::stream::Stream;
+use super::stream::{Kind, Stream};
 use crate::args::{Int, Text};
 use crate::errors::OrRaise;
 use crate::sockets;
@@ -113,10 +113,15 @@ fn refusal(error: NetError) -> PyErr {
 }
 
 /// Starts a stream on a connection that there is.
-fn adopt(stream: &Bound<'_, Stream>, call: &Call<'_, '_>, forms: &[&str]) -> PyResult<()> {
+fn adopt(
+    stream: &Bound<'_, Stream>,
+    call: &Call<'_, '_>,
+    forms: &[&str],
+    kind: Kind,
+) -> PyResult<()> {
     let (pool, socket, options) = adoption(call).ok_or_else(|| call.refuse("TcpStream", forms))?;
     let connection = sockets::adopt(&socket, adopt_tcp_stream)?;
-    start(stream, &pool, connection, &options)
+    start(stream, &pool, connection, &options, kind)
 }
 
 fn start(
@@ -124,9 +129,10 @@ fn start(
     pool: &Bound<'_, ThreadPool>,
     connection: Connection,
     options: &Options,
+    kind: Kind,
 ) -> PyResult<()> {
     let transport = TcpTransport::new(connection).or_raise()?;
-    stream.get().start(&pool.get().worker()?, transport, options, true)
+    stream.get().start(&pool.get().worker()?, transport, options, kind, true)
 }
 
 /// Sends heaps over a TCP connection.
@@ -163,9 +169,9 @@ impl TcpStream {
         let call = Call::new(args, kwargs);
         match opening(&call) {
             Some((pool, opening, options)) => {
-                start(stream, &pool, opening.connect(slf.py())?, &options)
+                start(stream, &pool, opening.connect(slf.py())?, &options, Kind::Waiting)
             }
-            None => adopt(stream, &call, &FORMS),
+            None => adopt(stream, &call, &FORMS, Kind::Waiting),
         }
     }
 }
@@ -198,7 +204,7 @@ impl TcpStreamAsyncio {
         kwargs: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<()> {
         let stream = slf.as_super();
-        adopt(stream.as_super(), &Call::new(args, kwargs), &FORMS[1..])?;
+        adopt(stream.as_super(), &Call::new(args, kwargs), &FORMS[1..], Kind::Asynchronous)?;
         stream.get().start(&slf.get().collected)
     }
 

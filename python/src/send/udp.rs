@@ -14,7 +14,7 @@ use super::blocking::SyncStream;
 use super::config::Options;
 use super::destination::{Endpoints, check_family, resolve_interface, source};
 use super::overload::Call;
-use super::stream::Stream;
+use super::stream::{Kind, Stream};
 use crate::args::{Int, Text};
 use crate::errors::OrRaise;
 use crate::sockets::adopt;
@@ -50,6 +50,7 @@ fn start(
     stream: &Bound<'_, Stream>,
     args: &Bound<'_, PyTuple>,
     kwargs: Option<&Bound<'_, PyDict>>,
+    kind: Kind,
 ) -> PyResult<()> {
     let py = stream.py();
     let call = Call::new(args, kwargs);
@@ -64,7 +65,7 @@ fn start(
     } else {
         return Err(call.refuse("UdpStream", &FORMS));
     };
-    stream.get().start(&pool.get().worker()?, transport, &options, false)
+    stream.get().start(&pool.get().worker()?, transport, &options, kind, false)
 }
 
 fn opening<'py>(call: &Call<'_, 'py>) -> Option<(Bound<'py, ThreadPool>, Opening)> {
@@ -201,7 +202,7 @@ impl UdpStream {
         args: &Bound<'_, PyTuple>,
         kwargs: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<()> {
-        start(slf.as_super().as_super(), args, kwargs)
+        start(slf.as_super().as_super(), args, kwargs, Kind::Waiting)
     }
 }
 
@@ -233,7 +234,7 @@ impl UdpStreamAsyncio {
         kwargs: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<()> {
         let stream = slf.as_super();
-        start(stream.as_super(), args, kwargs)?;
+        start(stream.as_super(), args, kwargs, Kind::Asynchronous)?;
         stream.get().start(&slf.get().collected)
     }
 

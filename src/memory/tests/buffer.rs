@@ -55,7 +55,11 @@ fn mapped_buffers_are_zero_whatever_the_options() {
     for len in LENGTHS {
         for huge_pages in [HugePages::No, HugePages::Prefer] {
             for populate in [false, true] {
-                let mut buffer = Buffer::mapped(len, MapOptions { huge_pages, populate }).unwrap();
+                let mut buffer = Buffer::mapped(
+                    len,
+                    MapOptions { huge_pages, populate, ..MapOptions::default() },
+                )
+                .unwrap();
                 assert_eq!((buffer.len(), buffer.capacity()), (len, len));
                 assert!(aligned(&buffer, 64));
                 assert!(buffer.iter().all(|&byte| byte == 0));
@@ -68,7 +72,8 @@ fn mapped_buffers_are_zero_whatever_the_options() {
 #[test]
 #[cfg_attr(miri, ignore = "maps memory")]
 fn required_huge_pages_are_had_or_explained() {
-    let options = MapOptions { huge_pages: HugePages::Require, populate: true };
+    let options =
+        MapOptions { huge_pages: HugePages::Require, populate: true, ..MapOptions::default() };
     match Buffer::mapped(1 << 20, options) {
         Ok(mut buffer) => {
             assert!(aligned(&buffer, 2 << 20));
@@ -92,7 +97,7 @@ fn absurd_lengths_are_errors() {
             "{error}"
         );
         for huge_pages in [HugePages::No, HugePages::Prefer, HugePages::Require] {
-            let options = MapOptions { huge_pages, populate: true };
+            let options = MapOptions { huge_pages, populate: true, ..MapOptions::default() };
             let error = MmapAllocator::new(options).allocate(len).unwrap_err();
             assert!(
                 matches!(

@@ -1,2 +1,4 @@
 mod buffer;
+#[cfg(all(target_os = "linux", not(miri)))]
+mod numa;
 mod pool;

@@ -18,8 +18,8 @@ pub use udp::UdpTransport;
 use crate::net::PacketParts;
 use crate::recv::Watch;
 
-/// Takes packets to one or several destinations (*substreams*). Runs on the stream's worker and
-/// never blocks.
+/// Takes packets to one or several destinations (*substreams*). Runs on the stream's worker, or in its
+/// place on a thread that [sends itself](super::SendThread), and never blocks.
 pub trait Transport: Send {
     /// How many destinations there are.
     fn substreams(&self) -> usize;
