@@ -1,25 +1,17 @@
 //! The least that receiving UDP takes: fetch, copy, count. It trusts whatever comes.
 
-use std::net::UdpSocket;
-
 use crate::load::HEADER;
 use crate::options::Options;
-use crate::system::{Messages, set_option};
+use crate::system::Messages;
 use crate::udp::{Bursts, Done};
-use crate::{Result, copy, memory, system};
+use crate::{Result, copy, memory, system, udp};
 
 /// Messages per call, as few as stay in the cache, unless the options say otherwise.
 const MERGED: usize = 8;
 const SINGLE: usize = 64;
 
 pub(crate) fn receive(options: &Options) -> Result<()> {
-    if let Some(core) = options.core() {
-        core_affinity::set_for_current(core);
-    }
-    let socket = UdpSocket::bind("127.0.0.1:0")?;
-    let buffer = libc::c_int::try_from(options.buffer)?;
-    set_option(&socket, libc::SOL_SOCKET, libc::SO_RCVBUF, buffer)?;
-    set_option(&socket, libc::SOL_UDP, libc::UDP_GRO, options.merge.into())?;
+    let socket = udp::pin_and_bind(options)?;
     let pool = memory::pool(options, 1)?;
     let mut chunks: Vec<_> = std::iter::from_fn(|| pool.try_take()).collect();
     let default = if options.merge { MERGED } else { SINGLE };

@@ -3,28 +3,20 @@
 //! The senders that this is for send heaps in order and in trains of one length, so what comes next
 //! follows from what came last. What was guessed wrong is gathered and copied to its place.
 
-use std::net::UdpSocket;
-
 use speadway::chunk::Chunk;
 
 use crate::load::{HEADER, HeapTemplate};
 use crate::options::Options;
-use crate::system::{Place, Scatter, Scattered, set_option};
+use crate::system::{Place, Scatter, Scattered};
 use crate::udp::{Bursts, Done};
-use crate::{Result, memory, send};
+use crate::{Result, memory, send, udp};
 
 /// Messages per call, unless the options say otherwise: what the first of several brings decides
 /// where the others belong, and one more call costs less than a wrong guess.
 const MESSAGES: usize = 1;
 
 pub(crate) fn receive(options: &Options) -> Result<()> {
-    if let Some(core) = options.core() {
-        core_affinity::set_for_current(core);
-    }
-    let socket = UdpSocket::bind("127.0.0.1:0")?;
-    let buffer = libc::c_int::try_from(options.buffer)?;
-    set_option(&socket, libc::SOL_SOCKET, libc::SO_RCVBUF, buffer)?;
-    set_option(&socket, libc::SOL_UDP, libc::UDP_GRO, options.merge.into())?;
+    let socket = udp::pin_and_bind(options)?;
     let count = if options.batch > 0 { options.batch } else { MESSAGES };
     let mut scatter = Scatter::new(count);
     let mut guesses = vec![Vec::new(); count];

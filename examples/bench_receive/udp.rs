@@ -1,5 +1,6 @@
 //! From UDP, by a stream.
 
+use std::net::UdpSocket;
 use std::time::{Duration, Instant};
 
 use speadway::net::{ReceiverConfig, UdpConfig};
@@ -10,7 +11,7 @@ use speadway::ring::Ring;
 use crate::options::Options;
 use crate::send::Sender;
 use crate::streams::{self, Streams};
-use crate::system::cpu_seconds;
+use crate::system::{cpu_seconds, set_option};
 use crate::{Result, memory};
 
 pub(crate) fn stream(options: &Options) -> Result<()> {
@@ -39,6 +40,18 @@ pub(crate) fn stream(options: &Options) -> Result<()> {
 pub(crate) struct Done {
     start: Instant,
     cpu: f64,
+}
+
+/// For the loops that do without the library: keeps this thread on its core, and gives it a socket.
+pub(crate) fn pin_and_bind(options: &Options) -> Result<UdpSocket> {
+    if let Some(core) = options.core() {
+        core_affinity::set_for_current(core);
+    }
+    let socket = UdpSocket::bind("127.0.0.1:0")?;
+    let buffer = libc::c_int::try_from(options.buffer)?;
+    set_option(&socket, libc::SOL_SOCKET, libc::SO_RCVBUF, buffer)?;
+    set_option(&socket, libc::SOL_UDP, libc::UDP_GRO, options.merge.into())?;
+    Ok(socket)
 }
 
 /// What a receiver sends to itself, where the time that receiving takes by itself is to be measured:

@@ -234,10 +234,7 @@ impl Flush for Bare {
     }
 
     fn finish(rest: Self::Rest) {
-        rest.into_iter().for_each(|group| {
-            group.publish();
-            group.announce_if_idle();
-        });
+        rest.into_iter().for_each(|group| group.publish_outside_quanta());
     }
 }
 

@@ -63,10 +63,7 @@ impl<S: Sink> Flush for Engine<S> {
     }
 
     fn finish(rest: Self::Rest) {
-        rest.into_iter().for_each(|group| {
-            group.publish();
-            group.announce_if_idle();
-        });
+        rest.into_iter().for_each(|group| group.publish_outside_quanta());
     }
 }
 

@@ -203,8 +203,7 @@ impl Group {
     /// Closes an open-ended group to further members: it ends with its last one.
     pub(crate) fn close(&self) {
         self.state().closed = true;
-        self.publish();
-        self.announce_if_idle();
+        self.publish_outside_quanta();
     }
 
     /// From now on nothing is opened or delivered: the first half of a user's stop.
@@ -402,8 +401,7 @@ impl Group {
             drop(state);
         }
         // Again if it left before: a callback that panicked may have left something behind.
-        self.publish();
-        self.announce_if_idle();
+        self.publish_outside_quanta();
     }
 
     /// Whether the oldest chunk is over age and every live member has had the chance to fill it.

@@ -108,9 +108,10 @@ impl Group {
         }
     }
 
-    /// Has what was handed over announced, unless a member is at work, which will see to it. For all
-    /// who publish when no quantum of theirs ends after it.
-    pub(crate) fn announce_if_idle(&self) {
+    /// [Publishes](Self::publish), and has what was handed over announced unless a member is at work,
+    /// which will see to it. For all who publish when no quantum of theirs ends after it.
+    pub(crate) fn publish_outside_quanta(&self) {
+        self.publish();
         if !self.state().any_at_work() {
             self.announce();
         }
