@@ -46,12 +46,9 @@ class Search:
         return self.rates[-1]
 
     def median(self):
-        """As likely above as below the critical rate, as far as it can be tried."""
+        """As likely above as below the critical rate, as far as it can be tried: where a trial's outcome is
+        most open."""
         return min(self.high, self.quantile(0.5))
-
-    def next(self):
-        """The rate of the next trial: where its outcome is most open."""
-        return self.median()
 
     def limited(self):
         """Whether the critical rate is rather above what can be tried."""

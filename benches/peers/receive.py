@@ -216,7 +216,7 @@ class Bench:
             searches = {name: Search(LOWEST, self.sender_limit(name, payload)) for name in receivers}
             for number in range(self.options.trials):
                 for name, search in searches.items():
-                    load = {"payload": payload, "rate": search.next()}
+                    load = {"payload": payload, "rate": search.median()}
                     trial = self.trial(name, load, self.options.seconds, splice=True)
                     if trial:
                         search.observe(trial.kept, trial.lost <= 0)
