@@ -11,7 +11,7 @@ use super::shared::{SendStats, Shared};
 use super::task::SendTask;
 use super::transport::Transport;
 use super::turn::{OnWorker, TaskSeat, Turn};
-use crate::recv::Worker;
+use crate::recv::{Look, Worker};
 use crate::ring::{Ring, TryPushError};
 use crate::wire::EncodeError;
 
@@ -45,6 +45,8 @@ pub struct SendStream {
     drop_timeout: Duration,
     pacing: Pacing,
     thread: SendThread,
+    /// For room in the queue, before a thread that waits for it sleeps.
+    look: Mutex<Look>,
     /// Keeps the worker's thread alive.
     worker: Worker,
 }
@@ -113,6 +115,7 @@ impl SendStream {
             drop_timeout,
             pacing,
             thread,
+            look: Mutex::default(),
             worker,
         };
         Ok((stream, on_worker))
@@ -243,7 +246,12 @@ impl SendStream {
 
     /// Blocks until there is room in the queue, or the stream is closed.
     pub fn wait_for_space(&self) {
-        self.queue.wait_for_space();
+        let has_room = || !self.queue.is_full() || self.queue.is_closed();
+        // One looks; if another does, that is as good as in vain.
+        let look = || self.look.try_lock().is_ok_and(|mut look| look.keeping_the_core(has_room));
+        if !has_room() && !look() {
+            self.queue.wait_for_space();
+        }
     }
 
     /// The error of the heap that failed last, since the last time this was asked.
