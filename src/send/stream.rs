@@ -244,7 +244,8 @@ impl SendStream {
         self.submit_and_wait(|| Work::Barrier).map(drop)
     }
 
-    /// Blocks until there is room in the queue, or the stream is closed.
+    /// Blocks until there is room in the queue, or the stream is closed. Where experience says that it will
+    /// not be long, the thread stays awake for up to 20 us.
     pub fn wait_for_space(&self) {
         let has_room = || !self.queue.is_full() || self.queue.is_closed();
         // One looks; if another does, that is as good as in vain.
