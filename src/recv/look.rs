@@ -35,8 +35,8 @@ impl Look {
         self.look(has_come, yield_now)
     }
 
-    /// As [`again`](Self::again), for those whom others keep waiting who have the core already: on a
-    /// busy machine, whoever else is let have this one may keep it for milliseconds.
+    /// As [`again`](Self::again), but keeps the core: on a busy machine, whoever is let have it may keep it
+    /// for milliseconds.
     pub(crate) fn keeping_the_core(&mut self, has_come: impl Fn() -> bool) -> bool {
         self.look(has_come, || (0..PAUSES).for_each(|_| spin_loop()))
     }
