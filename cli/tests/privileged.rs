@@ -264,7 +264,7 @@ fn a_multicast_interface_may_go_down_and_up() {
 /// Sends for 2 s at 1 Gb/s with the kernel to keep the rate. What is reported, and the log.
 fn send_paced(net: &Net, destination: &str) -> (Value, String) {
     let arguments =
-        "--rate 1 --kernel-pacing --packet 8972 --no-gso --heap-size 64KiB --max-heaps 16";
+        "--rate 1 --pacing kernel --packet 8972 --no-gso --heap-size 64KiB --max-heaps 16";
     let output = within(&net.sender, env!("CARGO_BIN_EXE_speadway"))
         .args(["send", "--seconds", "2", "--json", destination])
         .args(arguments.split(' '))

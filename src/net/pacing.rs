@@ -1,34 +1,142 @@
-//! Whether the kernel would keep a rate, before it is asked to.
+//! Whether the kernel would pace, before it is asked to, and how it is told when packets leave.
 
 use std::io;
 use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
 use super::imp::pacing;
 use super::interface::{Interface, interfaces};
 
-/// Fails unless the interface that packets to `destination` leave from has the queueing discipline that
+/// A queueing discipline that lets packets go at their times.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Discipline {
+    /// It keeps rates too, and lets packets whose time is over go at once.
+    Fq,
+    /// It drops packets whose time is over.
+    Etf,
+}
+
+/// Fails unless the interface that packets to `destination` leave from has a queueing discipline that
 /// keeps rates: any socket accepts a rate, and on most interfaces nothing comes of it. `multicast` is
 /// the interface chosen for multicast.
 pub(crate) fn require_kernel_pacing(
     destination: SocketAddr,
     multicast: &Interface,
 ) -> io::Result<()> {
+    match discipline(destination, multicast)? {
+        (_, Some(Discipline::Fq)) => Ok(()),
+        (index, _) => Err(refusal(destination, index, "fq")),
+    }
+}
+
+/// As [`require_kernel_pacing`], for departure times: which queueing discipline keeps them.
+pub(crate) fn departure_discipline(
+    destination: SocketAddr,
+    multicast: &Interface,
+) -> io::Result<Discipline> {
+    let (index, found) = discipline(destination, multicast)?;
+    found.ok_or_else(|| refusal(destination, index, "fq or etf"))
+}
+
+/// The interface that packets to `destination` leave from, and whether and how it paces.
+fn discipline(
+    destination: SocketAddr,
+    multicast: &Interface,
+) -> io::Result<(u32, Option<Discipline>)> {
     let chosen = match destination.ip().is_multicast() {
         true => multicast.resolve().map_err(io::Error::other)?,
         false => 0,
     };
     let index = if chosen == 0 { pacing::outgoing(destination)? } else { chosen };
-    if pacing::paces(index)? {
-        return Ok(());
-    }
-    let named = interfaces()?.into_iter().find(|interface| interface.index == index);
+    Ok((index, pacing::discipline(index)?))
+}
+
+fn refusal(destination: SocketAddr, index: u32, wanted: &str) -> io::Error {
+    let all = interfaces().unwrap_or_default();
+    let named = all.into_iter().find(|interface| interface.index == index);
     let name = named.map_or_else(|| format!("number {index}"), |interface| interface.name);
-    Err(io::Error::new(
+    io::Error::new(
         io::ErrorKind::Unsupported,
         format!(
-            "the interface {name} to {} does not pace: give it the fq queueing discipline \
+            "the interface {name} to {} does not pace: give it the {wanted} queueing discipline \
              (tc qdisc replace dev {name} root fq), or do without kernel pacing",
             destination.ip()
         ),
-    ))
+    )
+}
+
+/// How much later than asked packets leave by `etf`, all of them: there has to be time to hand them over,
+/// or it drops them. A time slice of the scheduler is 3 ms or less.
+const ETF_DELAY: Duration = Duration::from_millis(4);
+
+/// Our times by the clock of a queueing discipline.
+#[derive(Debug)]
+pub(super) struct Timeline {
+    discipline: Discipline,
+    /// A moment by our clock and, in nanoseconds, by the other.
+    moment: (Instant, u64),
+    /// The latest time so far. None is before it, so that packets stay in order.
+    last: u64,
+}
+
+impl Timeline {
+    pub(super) fn new(discipline: Discipline) -> Self {
+        Self { discipline, moment: Self::now(discipline), last: 0 }
+    }
+
+    /// In this order, as a thread that is held up in between gives packets times that are late. Those
+    /// that are early would not pace.
+    fn now(discipline: Discipline) -> (Instant, u64) {
+        (Instant::now(), pacing::nanos(discipline))
+    }
+
+    /// Puts `times`, which do not decrease, in place of what `nanos` has.
+    pub(super) fn convert(&mut self, times: &[Instant], nanos: &mut Vec<u64>) {
+        let mut delay = Duration::ZERO;
+        if self.discipline == Discipline::Etf {
+            // Its clock can be set; that of `fq` is ours.
+            self.moment = Self::now(self.discipline);
+            delay = ETF_DELAY;
+        }
+        let (ours, theirs) = self.moment;
+        nanos.clear();
+        nanos.extend(times.iter().map(|time| {
+            let after = (*time + delay).saturating_duration_since(ours).as_nanos() as u64;
+            self.last = self.last.max(theirs + after);
+            self.last
+        }));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_keep_their_distances_and_their_order() {
+        let start = Instant::now();
+        let mut nanos = Vec::new();
+        let mut timeline = Timeline::new(Discipline::Fq);
+        let times: Vec<_> =
+            [0, 1, 1, 70, 1_000_000].map(|at| start + Duration::from_nanos(at + 50_000_000)).into();
+        timeline.convert(&times, &mut nanos);
+        let first = nanos[0];
+        let distances: Vec<_> = nanos.iter().map(|at| at - first).collect();
+        assert_eq!(distances, [0, 1, 1, 70, 1_000_000]);
+        timeline.convert(&times[..2], &mut nanos);
+        assert_eq!(nanos, [first + 1_000_000; 2]);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn times_are_by_the_clocks_of_the_kernel() {
+        for discipline in [Discipline::Fq, Discipline::Etf] {
+            let mut nanos = Vec::new();
+            let mut timeline = Timeline::new(discipline);
+            let before = pacing::nanos(discipline);
+            timeline.convert(&[Instant::now()], &mut nanos);
+            let after = pacing::nanos(discipline) + ETF_DELAY.as_nanos() as u64;
+            assert!((before..=after).contains(&nanos[0]), "{before} {nanos:?} {after}");
+        }
+    }
 }

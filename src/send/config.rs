@@ -53,6 +53,19 @@ pub enum Pacing {
     /// warning and told by [`SendStream::pacing`](super::SendStream::pacing). The kernel counts the
     /// network's headers too, and a train of packets leaves as one burst.
     Kernel,
+    /// The kernel too, which has each packet leave at the time that the worker gives it along
+    /// (`SO_TXTIME`). The worker says when packets leave, as it does for [`Software`](Self::Software),
+    /// so that the rate is exact, counts packets alone, and may differ from heap to heap; but it hands
+    /// them over up to 8 ms before, and so may be late itself.
+    ///
+    /// Packets that would follow each other within 1 ms may leave as a train, in one burst; without trains
+    /// ([`UdpSendConfig::gso`](crate::net::UdpSendConfig::gso)) each leaves by itself.
+    /// [`burst_size`](SendConfig::burst_size) has no effect.
+    ///
+    /// The interface needs the `fq` queueing discipline with a `flow_limit` of 100 or more (its default),
+    /// or all of its packets pass `etf`, for whose clock it takes `CAP_NET_ADMIN`, and which has packets
+    /// leave 4 ms later. Elsewhere the worker keeps the rate, as for [`Kernel`](Self::Kernel).
+    DepartureTimes,
 }
 
 /// Which thread makes the packets of heaps and hands them to the transport.
@@ -129,6 +142,21 @@ impl SendConfig {
     }
 
     /// Who keeps the rate (the worker).
+    ///
+    /// ```
+    /// use speadway::net::UdpSendConfig;
+    /// use speadway::recv::Worker;
+    /// use speadway::send::transport::UdpTransport;
+    /// use speadway::send::{Pacing, SendConfig, SendStream};
+    ///
+    /// let destination = "127.0.0.1:7148".parse()?;
+    /// let transport = UdpTransport::open(&[destination], &UdpSendConfig::to(destination))?;
+    /// let config = SendConfig::default().rate(1e9 / 8.0).pacing(Pacing::DepartureTimes);
+    /// let stream = SendStream::start(&Worker::new()?, transport, config)?;
+    /// // The loopback interface has no queueing discipline.
+    /// assert_eq!(stream.pacing(), Pacing::Software);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn pacing(mut self, pacing: Pacing) -> Self {
         self.pacing = pacing;
         self
