@@ -7,6 +7,10 @@ use std::time::{Duration, Instant};
 use super::imp::pacing;
 use super::interface::{Interface, interfaces};
 
+/// The most messages of a call that gives them departure times. Those of two calls may wait for theirs,
+/// and `fq` keeps 100 of a flow and drops others (`flow_limit` in tc-fq(8)).
+pub(super) const MESSAGES_AHEAD: usize = 48;
+
 /// A queueing discipline that lets packets go at their times.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Discipline {
@@ -16,17 +20,16 @@ pub(crate) enum Discipline {
     Etf,
 }
 
-/// Fails unless the interface that packets to `destination` leave from has a queueing discipline that
-/// keeps rates: any socket accepts a rate, and on most interfaces nothing comes of it. `multicast` is
+/// Fails unless the interface that packets to `destination` leave from has the queueing discipline that
+/// keeps rates, with room for `messages` of them: any socket accepts a rate, and on most interfaces
+/// nothing comes of it; and what there is no room for is dropped, which nobody is told. `multicast` is
 /// the interface chosen for multicast.
 pub(crate) fn require_kernel_pacing(
     destination: SocketAddr,
     multicast: &Interface,
+    messages: u32,
 ) -> io::Result<()> {
-    match discipline(destination, multicast)? {
-        (_, Some(Discipline::Fq)) => Ok(()),
-        (index, _) => Err(refusal(destination, index, "fq")),
-    }
+    discipline(destination, multicast, messages, &[Discipline::Fq]).map(drop)
 }
 
 /// As [`require_kernel_pacing`], for departure times: which queueing discipline keeps them.
@@ -34,35 +37,51 @@ pub(crate) fn departure_discipline(
     destination: SocketAddr,
     multicast: &Interface,
 ) -> io::Result<Discipline> {
-    let (index, found) = discipline(destination, multicast)?;
-    found.ok_or_else(|| refusal(destination, index, "fq or etf"))
+    let messages = 2 * MESSAGES_AHEAD as u32;
+    discipline(destination, multicast, messages, &[Discipline::Fq, Discipline::Etf])
 }
 
-/// The interface that packets to `destination` leave from, and whether and how it paces.
+/// How the interface that packets to `destination` leave from paces, if that will do.
 fn discipline(
     destination: SocketAddr,
     multicast: &Interface,
-) -> io::Result<(u32, Option<Discipline>)> {
+    messages: u32,
+    good: &[Discipline],
+) -> io::Result<Discipline> {
     let chosen = match destination.ip().is_multicast() {
         true => multicast.resolve().map_err(io::Error::other)?,
         false => 0,
     };
     let index = if chosen == 0 { pacing::outgoing(destination)? } else { chosen };
-    Ok((index, pacing::discipline(index)?))
+    let found = pacing::discipline(index)?.filter(|(found, _)| good.contains(found));
+    let Some((discipline, room)) = found else {
+        return Err(refusal(index, |name| {
+            let or_etf = if good.contains(&Discipline::Etf) { " or etf" } else { "" };
+            let to = destination.ip();
+            format!(
+                "the interface {name} to {to} does not pace: give it the fq{or_etf} queueing \
+                 discipline (tc qdisc replace dev {name} root fq), or do without kernel pacing"
+            )
+        }));
+    };
+    if room >= messages {
+        return Ok(discipline);
+    }
+    Err(refusal(index, |name| {
+        format!(
+            "fq on the interface {name} keeps {room} packets of a stream, and would drop others: \
+             have it keep {messages} (tc qdisc replace dev {name} root fq flow_limit {messages}), \
+             use departure times, or do without kernel pacing"
+        )
+    }))
 }
 
-fn refusal(destination: SocketAddr, index: u32, wanted: &str) -> io::Error {
+/// The error about an interface, as its name is put in.
+fn refusal(index: u32, text: impl FnOnce(&str) -> String) -> io::Error {
     let all = interfaces().unwrap_or_default();
     let named = all.into_iter().find(|interface| interface.index == index);
     let name = named.map_or_else(|| format!("number {index}"), |interface| interface.name);
-    io::Error::new(
-        io::ErrorKind::Unsupported,
-        format!(
-            "the interface {name} to {} does not pace: give it the {wanted} queueing discipline \
-             (tc qdisc replace dev {name} root fq), or do without kernel pacing",
-            destination.ip()
-        ),
-    )
+    io::Error::new(io::ErrorKind::Unsupported, text(&name))
 }
 
 /// How much later than asked packets leave by `etf`, all of them: there has to be time to hand them over,

@@ -27,6 +27,10 @@ pub(crate) const TRAIN_PACKETS: usize = 64;
 /// would take 20 more, but an IPv6 socket may send over IPv4 too.
 pub(crate) const TRAIN_BYTES: usize = 65_507;
 
+/// What Linux charges a send buffer, of which it reports half, for a packet at least: a `sk_buff` and a
+/// `skb_shared_info`, 256 and 320 bytes (`SKB_TRUESIZE` in linux/skbuff.h), and its data.
+const LEAST_CHARGE: usize = 576;
+
 /// How to set up a UDP socket to send from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -291,13 +295,19 @@ impl UdpSender {
 
     /// Has the kernel spread packets in time, at most so many bytes (headers included) a second.
     /// This works where the interface has the `fq` queueing discipline; a train of packets
-    /// leaves as one burst. [`u64::MAX`] is no limit.
+    /// leaves as one burst. It drops packets when more than its `flow_limit` (100) wait, whatever the
+    /// send buffer has room for. [`u64::MAX`] is no limit.
     ///
     /// # Errors
     /// What the system answered; `Unsupported` where there is no such thing.
     pub fn set_max_pacing_rate(&self, bytes_per_second: u64) -> Result<(), NetError> {
         options::set_max_pacing_rate(&self.socket, bytes_per_second)
             .attempt(|| format!("limit a socket to {bytes_per_second} bytes/s"))
+    }
+
+    /// How many messages the send buffer has room for at most.
+    pub(crate) fn most_messages(&self) -> u32 {
+        u32::try_from(self.send_buffer.granted * 2 / LEAST_CHARGE).unwrap_or(u32::MAX)
     }
 
     /// Whether packets of equal size are handed to the kernel in trains. It turns false if the

@@ -49,9 +49,10 @@ pub enum Pacing {
     #[default]
     Software,
     /// The kernel, which spreads packets evenly (`SO_MAX_PACING_RATE`). It does so where the interface
-    /// has the `fq` queueing discipline; elsewhere the worker keeps the rate, which is logged as a
-    /// warning and told by [`SendStream::pacing`](super::SendStream::pacing). The kernel counts the
-    /// network's headers too, and a train of packets leaves as one burst.
+    /// has the `fq` queueing discipline, with a `flow_limit` for all packets that the send buffer has
+    /// room for (1820 with the default buffer): `fq` drops what is beyond. Elsewhere the worker keeps the
+    /// rate, which is logged as a warning and told by [`SendStream::pacing`](super::SendStream::pacing).
+    /// The kernel counts the network's headers too, and a train of packets leaves as one burst.
     Kernel,
     /// The kernel too, which has each packet leave at the time that the worker gives it along
     /// (`SO_TXTIME`). The worker says when packets leave, as it does for [`Software`](Self::Software),
@@ -62,9 +63,11 @@ pub enum Pacing {
     /// ([`UdpSendConfig::gso`](crate::net::UdpSendConfig::gso)) each leaves by itself.
     /// [`burst_size`](SendConfig::burst_size) has no effect.
     ///
-    /// The interface needs the `fq` queueing discipline with a `flow_limit` of 100 or more (its default),
-    /// or all of its packets pass `etf`, for whose clock it takes `CAP_NET_ADMIN`, and which has packets
-    /// leave 4 ms later. Elsewhere the worker keeps the rate, as for [`Kernel`](Self::Kernel).
+    /// The interface needs the `fq` queueing discipline with a `flow_limit` of 96 or more (100 is its
+    /// default); packets that have to be fragmented take several places there. Or all of its packets
+    /// pass `etf`: for its clock it takes `CAP_NET_ADMIN`, packets leave 4 ms later, and it drops those
+    /// that are late, as they are on a busy machine. Elsewhere the worker keeps the rate, as for
+    /// [`Kernel`](Self::Kernel).
     DepartureTimes,
 }
 

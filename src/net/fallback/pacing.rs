@@ -12,7 +12,7 @@ pub(in super::super) fn outgoing(_destination: SocketAddr) -> io::Result<u32> {
     ))
 }
 
-pub(in super::super) fn discipline(_index: u32) -> io::Result<Option<Discipline>> {
+pub(in super::super) fn discipline(_index: u32) -> io::Result<Option<(Discipline, u32)>> {
     Ok(None)
 }
 

@@ -19,6 +19,11 @@ const ATTRIBUTE: usize = 4;
 /// linux/pkt_sched.h).
 const ROOT: u32 = u32::MAX;
 
+/// The attribute with how many packets of a flow `fq` keeps (`TCA_FQ_FLOW_PLIMIT` there), and how many
+/// it does unless it is told otherwise.
+const FQ_FLOW_LIMIT: u16 = 2;
+const USUAL_FLOW_LIMIT: u32 = 100;
+
 /// The attribute with the settings of `etf`, `tc_etf_qopt` (linux/pkt_sched.h): `delta`, `clockid` and
 /// flags, one of which turns departure times into deadlines.
 const ETF_SETTINGS: u16 = 1;
@@ -46,29 +51,32 @@ pub(in super::super) fn outgoing(destination: SocketAddr) -> io::Result<u32> {
     found.ok_or_else(|| io::Error::other(format!("the kernel names no interface to {destination}")))
 }
 
-/// A queueing discipline of interface `index` that paces.
-pub(in super::super) fn discipline(index: u32) -> io::Result<Option<Discipline>> {
+/// A queueing discipline of interface `index` that paces, and how many packets of a flow it keeps.
+pub(in super::super) fn discipline(index: u32) -> io::Result<Option<(Discipline, u32)>> {
     let mut found = None;
     let dump = (libc::NLM_F_ROOT | libc::NLM_F_MATCH) as u16;
     ask(libc::RTM_GETQDISC, dump, &[0; DISCIPLINE], |kind, answer| {
         if kind == libc::RTM_NEWQDISC && answer.get(4..8).and_then(number) == Some(index) {
-            found = found.or(pacing(answer));
+            found = found.or_else(|| pacing(answer));
         }
     })?;
     Ok(found)
 }
 
 /// Which of those that pace a queueing discipline is.
-fn pacing(answer: &[u8]) -> Option<Discipline> {
+fn pacing(answer: &[u8]) -> Option<(Discipline, u32)> {
+    let options = attribute(answer, DISCIPLINE, libc::TCA_OPTIONS);
+    let setting = |kind| options.and_then(|options| attribute(options, 0, kind));
     match attribute(answer, DISCIPLINE, libc::TCA_KIND)? {
         // Also one of several, below `mq`: they are alike, as a rule.
-        b"fq\0" => Some(Discipline::Fq),
+        b"fq\0" => {
+            let limit = setting(FQ_FLOW_LIMIT).and_then(number);
+            Some((Discipline::Fq, limit.unwrap_or(USUAL_FLOW_LIMIT)))
+        }
         // What does not pass it, or passes `fq` too, would leave at any time.
         b"etf\0" if answer.get(12..16).and_then(number) == Some(ROOT) => {
-            let settings = attribute(answer, DISCIPLINE, libc::TCA_OPTIONS)
-                .and_then(|options| attribute(options, 0, ETF_SETTINGS))?;
-            let flags = settings.get(8..12).and_then(number)?;
-            (flags & ETF_DEADLINES == 0).then_some(Discipline::Etf)
+            let flags = setting(ETF_SETTINGS)?.get(8..12).and_then(number)?;
+            (flags & ETF_DEADLINES == 0).then_some((Discipline::Etf, u32::MAX))
         }
         _ => None,
     }
@@ -191,16 +199,20 @@ mod tests {
             let kind = (libc::TCA_KIND, &b"etf\0"[..]);
             pacing(&answer(parent, &[kind, (libc::TCA_OPTIONS, &options)]))
         };
-        assert_eq!(etf(ROOT, 0), Some(Discipline::Etf));
+        assert_eq!(etf(ROOT, 0), Some((Discipline::Etf, u32::MAX)));
         assert_eq!(etf(ROOT, ETF_DEADLINES), None);
         assert_eq!(etf(0x0001_0001, 0), None);
-        for (parent, kind, expected) in [
-            (ROOT, &b"fq\0"[..], Some(Discipline::Fq)),
-            (0x0001_0001, b"fq\0", Some(Discipline::Fq)),
-            (ROOT, b"fq_codel\0", None),
-            (ROOT, b"etf\0", None),
+        let mut limit = Vec::new();
+        push_attribute(&mut limit, 1, &10_000_u32.to_ne_bytes());
+        push_attribute(&mut limit, FQ_FLOW_LIMIT, &700_u32.to_ne_bytes());
+        for (parent, kind, options, expected) in [
+            (ROOT, &b"fq\0"[..], &[][..], Some((Discipline::Fq, 100))),
+            (0x0001_0001, b"fq\0", &limit, Some((Discipline::Fq, 700))),
+            (ROOT, b"fq_codel\0", &limit, None),
+            (ROOT, b"etf\0", &[], None),
         ] {
-            assert_eq!(pacing(&answer(parent, &[(libc::TCA_KIND, kind)])), expected);
+            let attributes = [(libc::TCA_KIND, kind), (libc::TCA_OPTIONS, options)];
+            assert_eq!(pacing(&answer(parent, &attributes)), expected);
         }
     }
 

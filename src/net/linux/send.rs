@@ -9,6 +9,7 @@ use std::ptr;
 
 use socket2::{SockAddr, Socket};
 
+use super::super::pacing::MESSAGES_AHEAD;
 use super::super::sender::{PacketParts, SendBatch, TRAIN_BYTES, TRAIN_PACKETS};
 
 /// Messages per call. More gain nothing: the cost of the call is spread thin by then.
@@ -16,10 +17,6 @@ const MESSAGES: usize = 64;
 
 /// The most vectors of one message (`UIO_MAXIOV`).
 const TRAIN_VECTORS: usize = 1024;
-
-/// The most messages of a call with times. `fq` keeps 100 packets of a flow (`flow_limit` in tc-fq(8))
-/// and drops others, and those of two calls may wait there.
-const MESSAGES_AHEAD: usize = 48;
 
 /// How much later than the first packet of a train, in nanoseconds, others of it might have left: less
 /// than 1 ms, as for TCP (`sk_pacing_shift` in net/core/sock.c).
@@ -220,7 +217,7 @@ fn add_control<const N: usize>(
     (level, kind): (libc::c_int, libc::c_int),
     value: [u8; N],
 ) {
-    let used = header.msg_controllen as usize;
+    let used: usize = header.msg_controllen as _;
     header.msg_control = ptr::from_mut(control).cast();
     header.msg_controllen = (used + space(N)) as _;
     let message = control.0[used..used + space(N)].as_mut_ptr().cast::<libc::cmsghdr>();
@@ -303,7 +300,7 @@ mod tests {
         let mut batch = Batch::new(true);
         batch.prepare(&packets, &departures, None, MESSAGES);
         let control = |at: usize| {
-            let len = batch.headers[at].msg_hdr.msg_controllen as usize;
+            let len: usize = batch.headers[at].msg_hdr.msg_controllen as _;
             batch.controls[at].0[..len].to_vec()
         };
         let message = |level: i32, kind: i32, value: &[u8]| {

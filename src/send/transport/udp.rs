@@ -124,7 +124,7 @@ impl Transport for UdpTransport {
 
     fn set_kernel_rate(&mut self, bytes_per_second: f64) -> io::Result<()> {
         for destination in &self.destinations {
-            require_kernel_pacing(*destination, &self.interface)?;
+            require_kernel_pacing(*destination, &self.interface, self.sender.most_messages())?;
         }
         // The cast saturates; the limit is far above any network.
         self.sender.set_max_pacing_rate(bytes_per_second as u64).map_err(io::Error::other)
