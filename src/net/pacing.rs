@@ -53,35 +53,44 @@ fn discipline(
         false => 0,
     };
     let index = if chosen == 0 { pacing::outgoing(destination)? } else { chosen };
-    let found = pacing::discipline(index)?.filter(|(found, _)| good.contains(found));
-    let Some((discipline, room)) = found else {
-        return Err(refusal(index, |name| {
-            let or_etf = if good.contains(&Discipline::Etf) { " or etf" } else { "" };
-            let to = destination.ip();
-            format!(
-                "the interface {name} to {to} does not pace: give it the fq{or_etf} queueing \
-                 discipline (tc qdisc replace dev {name} root fq), or do without kernel pacing"
-            )
-        }));
-    };
-    if room >= messages {
-        return Ok(discipline);
-    }
-    Err(refusal(index, |name| {
-        format!(
-            "fq on the interface {name} keeps {room} packets of a stream, and would drop others: \
-             have it keep {messages} (tc qdisc replace dev {name} root fq flow_limit {messages}), \
-             use departure times, or do without kernel pacing"
-        )
-    }))
+    let to = destination.ip();
+    suited(pacing::discipline(index)?, messages, good, || (name(index), to.to_string()))
+        .map_err(|why| io::Error::new(io::ErrorKind::Unsupported, why))
 }
 
-/// The error about an interface, as its name is put in.
-fn refusal(index: u32, text: impl FnOnce(&str) -> String) -> io::Error {
+/// The queueing discipline that was found, if it is a `good` one and has room for `messages`; or why it
+/// will not do. `way` names the interface, and where to.
+fn suited(
+    found: Option<(Discipline, u32)>,
+    messages: u32,
+    good: &[Discipline],
+    way: impl FnOnce() -> (String, String),
+) -> Result<Discipline, String> {
+    match found.filter(|(found, _)| good.contains(found)) {
+        Some((discipline, room)) if room >= messages => Ok(discipline),
+        Some((_, room)) => {
+            let (name, _) = way();
+            Err(format!(
+                "fq on the interface {name} keeps {room} packets of a stream, and would drop others: \
+                 have it keep {messages} (tc qdisc replace dev {name} root fq flow_limit {messages}), \
+                 use departure times, or do without kernel pacing"
+            ))
+        }
+        None => {
+            let (name, to) = way();
+            let or_etf = if good.contains(&Discipline::Etf) { " or etf" } else { "" };
+            Err(format!(
+                "the interface {name} to {to} does not pace: give it the fq{or_etf} queueing \
+                 discipline (tc qdisc replace dev {name} root fq), or do without kernel pacing"
+            ))
+        }
+    }
+}
+
+fn name(index: u32) -> String {
     let all = interfaces().unwrap_or_default();
     let named = all.into_iter().find(|interface| interface.index == index);
-    let name = named.map_or_else(|| format!("number {index}"), |interface| interface.name);
-    io::Error::new(io::ErrorKind::Unsupported, text(&name))
+    named.map_or_else(|| format!("number {index}"), |interface| interface.name)
 }
 
 /// How much later than asked packets leave by `etf`, all of them: there has to be time to hand them over,
@@ -130,6 +139,23 @@ impl Timeline {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_discipline_has_to_keep_what_is_asked_of_it_and_to_have_room() {
+        let suited = |found, messages, good: &[_]| {
+            suited(found, messages, good, || ("eth7".to_owned(), "10.0.0.1".to_owned()))
+        };
+        let (fq, etf) = (Discipline::Fq, Discipline::Etf);
+        assert_eq!(suited(Some((fq, 100)), 96, &[fq, etf]), Ok(fq));
+        assert_eq!(suited(Some((etf, u32::MAX)), 96, &[fq, etf]), Ok(etf));
+        assert_eq!(suited(Some((fq, 1820)), 1820, &[fq]), Ok(fq));
+        let error = suited(Some((fq, 1819)), 1820, &[fq]).unwrap_err();
+        assert!(error.contains("dev eth7 root fq flow_limit 1820"), "{error}");
+        for (found, good) in [(None, &[fq, etf][..]), (Some((etf, u32::MAX)), &[fq])] {
+            let error = suited(found, 1, good).unwrap_err();
+            assert!(error.contains("eth7 to 10.0.0.1 does not pace"), "{error}");
+        }
+    }
 
     #[test]
     fn times_keep_their_distances_and_their_order() {
