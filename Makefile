@@ -34,11 +34,19 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: test
-test: model test-python test-rust test-doc ## Run every test that needs no privileges
+test: model test-python test-rust test-paths test-doc ## Run every test that needs no privileges
 
 .PHONY: test-rust
 test-rust: venv ## Run the tests in Rust: unit, simulated worlds, integration, against the peer
 	$(CARGO) test $(CARGO_FLAGS) --workspace --all-targets -- $(TESTS)
+
+.PHONY: test-paths
+test-paths: venv ## Run the library's tests without any short way, then with every one (src/paths.rs)
+	for paths in long short; do \
+		echo "=== SPEADWAY_PATHS=$$paths"; \
+		SPEADWAY_PATHS=$$paths $(CARGO) test $(CARGO_FLAGS) --quiet --package speadway \
+			--lib --tests -- $(TESTS); \
+	done
 
 .PHONY: test-doc
 test-doc: ## Run the examples in the documentation

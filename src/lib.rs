@@ -46,9 +46,8 @@
 //! turns items into typed values and back, and [`send`] is the way out.
 //!
 //! # What it is not
-//! Sending ([`send`], [`item`]) is young: it costs less than spead2's wheel does, but not yet as
-//! little as it should.
-//! There is no kernel bypass and no Python package. Linux is what it is made and tested for.
+//! There is no kernel bypass: packets come through the kernel's sockets. Linux is what it is made and
+//! tested for.
 //!
 //! # Features
 //! * `pcap` (on): read captures with `recv::readers::PcapReader`.
@@ -59,6 +58,7 @@ pub mod item;
 mod limit;
 pub mod memory;
 pub mod net;
+mod paths;
 pub mod recv;
 pub mod ring;
 pub mod send;

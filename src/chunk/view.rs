@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU8, AtomicU16, Ordering};
 
 use super::Chunk;
 use crate::memory::{CopyMode, copy};
+use crate::paths;
 
 /// The addresses of an open chunk, valid while the chunk is in the window that handed the view out.
 ///
@@ -82,7 +83,14 @@ impl ChunkView {
         // `bytes` is a packet in a receive buffer, which is never chunk memory. No other thread
         // writes these bytes: a lone stream has no other writer, and a group member writes a unit
         // only after it claimed it, or its user promised disjointness.
-        unsafe { copy(bytes, target.as_ptr(), mode) };
+        unsafe {
+            if paths::only_long() {
+                copy_nonoverlapping(bytes.as_ptr(), target.as_ptr(), bytes.len());
+            } else {
+                let forced = paths::every_short().then_some(CopyMode::NonTemporal);
+                copy(bytes, target.as_ptr(), forced.unwrap_or(mode));
+            }
+        }
         true
     }
 

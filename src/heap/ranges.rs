@@ -1,5 +1,7 @@
 //! Which bytes of a heap have arrived.
 
+use crate::paths;
+
 /// Sorted, disjoint, non-touching byte ranges.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct RangeSet {
@@ -50,6 +52,7 @@ impl RangeSet {
         // The usual packet continues the last range.
         if let Some(last) = self.ranges.last_mut()
             && start == last.1
+            && !paths::only_long()
         {
             last.1 = end;
             return Ok(());

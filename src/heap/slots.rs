@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
 use super::assembly::Assembly;
+use crate::paths;
 
 /// Up to this many slots a substream is searched by comparing; above, by hashing. Comparing a
 /// cache line or two of counts beats hashing by far.
@@ -73,7 +74,7 @@ impl<H: Default> SlotTable<H> {
     /// The slot of heap `cnt`, and how many slots were looked at.
     #[inline]
     pub(crate) fn find(&mut self, cnt: u64) -> (Option<usize>, u64) {
-        if self.cnts[self.last] == cnt && self.slots[self.last].live {
+        if self.cnts[self.last] == cnt && self.slots[self.last].live && !paths::only_long() {
             return (Some(self.last), 1);
         }
         self.find_other(cnt)

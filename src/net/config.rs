@@ -71,7 +71,7 @@ impl UdpConfig {
             reuse_port: false,
             recv_buffer: DEFAULT_RECV_BUFFER,
             busy_poll: Duration::ZERO,
-            gro: true,
+            gro: !crate::paths::only_long(),
             timestamps: false,
         }
     }

@@ -50,7 +50,7 @@ impl Default for ReceiverConfig {
         Self {
             batch: 0,
             max_datagram: DEFAULT_MAX_DATAGRAM,
-            gro: true,
+            gro: !crate::paths::only_long(),
             want_source: false,
             want_time: false,
         }

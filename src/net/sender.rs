@@ -66,7 +66,7 @@ impl UdpSendConfig {
             multicast_ttl: 1,
             multicast_loop: true,
             send_buffer: DEFAULT_SEND_BUFFER,
-            gso: true,
+            gso: !crate::paths::only_long(),
         }
     }
 

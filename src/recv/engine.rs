@@ -11,6 +11,7 @@ use super::reader::Taken;
 use super::stats::Counters;
 use crate::chunk::{Cx, Group, ParkReason};
 use crate::heap::{Assembly, HeapOutcome, Origin, PacketDiscard, Slot, SlotTable};
+use crate::paths;
 use crate::wire::{Decoder, Packet};
 
 /// What the engine does with heaps: assemble them, or place them in chunks.
@@ -278,7 +279,7 @@ impl<S: Sink> Engine<S> {
     /// the heap is whole, and leaves whatever is unusual to [`packet`](Self::packet).
     #[inline]
     fn follow(&mut self, last: &Packet<'_>, bytes: &[u8], most: usize, taken: &mut Taken) {
-        if self.sink.has_backlog() {
+        if paths::only_long() || self.sink.has_backlog() {
             return;
         }
         let (size, payload) = (last.size(), last.payload().len());

@@ -4,6 +4,7 @@ use super::decode_error::DecodeError;
 use super::flavour::value_mask;
 use super::ids;
 use super::packet::{Fields, HEADER_BYTES, Packet};
+use crate::paths;
 
 /// Pointers are compared in blocks of this many, without a branch in between.
 const BLOCK: usize = 4;
@@ -47,6 +48,9 @@ impl Decoder {
     /// As [`Packet::decode`].
     #[inline(always)]
     pub fn decode<'a>(&mut self, bytes: &'a [u8]) -> Result<Packet<'a>, DecodeError> {
+        if paths::only_long() {
+            return Packet::decode(bytes);
+        }
         match self.shapes[self.current % SHAPES].match_with(bytes) {
             Some(packet) => packet,
             None => self.decode_other(bytes),

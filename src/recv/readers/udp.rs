@@ -8,6 +8,7 @@ use crate::heap::{Origin, PacketDiscard};
 use crate::net::{
     Granted, NetError, ReceiverConfig, UdpConfig, UdpReceiver, UdpSocket, adopt_udp, bind_udp,
 };
+use crate::paths;
 use crate::recv::{Flow, Inlet, ReadState, Reader, Watch};
 
 /// Reads datagrams, each one packet, from a UDP socket: unicast or multicast, IPv4 or IPv6.
@@ -77,7 +78,7 @@ impl UdpReader {
     /// Offers what is staged; the reason if the stream cannot take it all.
     fn deliver(&mut self, inlet: &mut Inlet<'_>) -> Option<ReadState> {
         while self.receiver.staged() > 0 {
-            let Some(train) = self.receiver.peek_train() else {
+            let Some(train) = self.receiver.peek_train().filter(|_| !paths::only_long()) else {
                 let parked = self.deliver_one(inlet);
                 if parked.is_some() {
                     return parked;
