@@ -7,6 +7,7 @@
 
 mod batch;
 mod config;
+mod departures;
 mod heap;
 #[cfg(all(test, speadway_loom))]
 mod models;
