@@ -262,11 +262,10 @@ fn a_multicast_interface_may_go_down_and_up() {
 }
 
 /// Sends for 2 s at 1 Gb/s with the kernel to keep the rate. What is reported, and the log.
-fn send_paced(net: &Net, destination: &str) -> (Value, String) {
-    let arguments =
-        "--rate 1 --kernel-pacing --packet 8972 --no-gso --heap-size 64KiB --max-heaps 16";
+fn send_paced(net: &Net, destination: &str, pacing: &str) -> (Value, String) {
+    let arguments = "--rate 1 --packet 8972 --no-gso --heap-size 64KiB --max-heaps 16";
     let output = within(&net.sender, env!("CARGO_BIN_EXE_speadway"))
-        .args(["send", "--seconds", "2", "--json", destination])
+        .args(["send", "--seconds", "2", "--json", "--pacing", pacing, destination])
         .args(arguments.split(' '))
         .output()
         .expect("the command runs");
@@ -280,8 +279,8 @@ fn the_kernel_keeps_a_rate_where_it_can() {
     let net = Net::new();
     let receiver = format!("{RECEIVER}:7148");
     let gigabits = |sent: &Value| sent["gigabits_per_second"].as_f64().expect("a rate");
-    for destination in [&receiver, "127.0.0.1:7148"] {
-        let (sent, log) = send_paced(&net, destination);
+    for (destination, pacing) in [(&*receiver, "kernel"), ("127.0.0.1:7148", "departure-times")] {
+        let (sent, log) = send_paced(&net, destination, pacing);
         assert_eq!(sent["pacing"], "software", "{sent}");
         assert!(
             log.contains("does not pace") && log.contains("the worker keeps the rate"),
@@ -289,16 +288,21 @@ fn the_kernel_keeps_a_rate_where_it_can() {
         );
         assert!(gigabits(&sent) < 1.01, "{sent}");
     }
-    let arguments = ["-n", &net.sender, "qdisc", "replace", "dev", DEVICE, "root", "fq"];
-    let output = Command::new("tc").args(arguments).output();
+    let fq = ["root", "fq", "flow_limit", "2000"];
+    let output = Command::new("tc")
+        .args(["-n", &net.sender, "qdisc", "replace", "dev", DEVICE])
+        .args(fq)
+        .output();
     if !output.as_ref().is_ok_and(|output| output.status.success()) {
         eprintln!("unavailable here, so not tested: the fq queueing discipline ({output:?})");
         return;
     }
-    let (sent, log) = send_paced(&net, &receiver);
-    assert_eq!(sent["pacing"], "kernel", "{sent} {log}");
-    // It counts the headers of the network, too: 42 B a packet, 0.5 %.
-    assert!((0.95..1.01).contains(&gigabits(&sent)), "{sent}");
+    for pacing in ["kernel", "departure-times"] {
+        let (sent, log) = send_paced(&net, &receiver, pacing);
+        assert_eq!(sent["pacing"], pacing, "{sent} {log}");
+        // A rate counts the headers of the network, too: 42 B a packet, 0.5 %.
+        assert!((0.95..1.01).contains(&gigabits(&sent)), "{sent}");
+    }
 }
 
 /// A network that loses, repeats and delays packets: every one is accounted for, and every byte that

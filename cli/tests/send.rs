@@ -78,12 +78,14 @@ fn chunks_are_filled_by_the_sequence_item() {
 fn the_worker_keeps_the_rate_if_the_kernel_cannot() {
     let unread = UdpSocket::bind("127.0.0.1:0").unwrap();
     let to = unread.local_addr().unwrap().to_string();
-    let asked = ["--rate", "0.2", "--kernel-pacing", "--heap-size", "64KiB", "--heaps", "60"];
-    let output = run(&[&["send", "--json", &to], &asked[..]].concat());
-    let sent = json(&output);
-    assert_eq!(sent["pacing"], "software", "{sent}");
-    assert!(sent["gigabits_per_second"].as_f64().unwrap() < 0.22, "{sent}");
-    assert!(stderr(&output).contains("does not pace"), "{}", stderr(&output));
+    let asked = ["--rate", "0.2", "--heap-size", "64KiB", "--heaps", "60"];
+    for pacing in ["kernel", "departure-times"] {
+        let output = run(&[&["send", "--json", &to, "--pacing", pacing], &asked[..]].concat());
+        let sent = json(&output);
+        assert_eq!(sent["pacing"], "software", "{sent}");
+        assert!(sent["gigabits_per_second"].as_f64().unwrap() < 0.22, "{sent}");
+        assert!(stderr(&output).contains("does not pace"), "{}", stderr(&output));
+    }
 }
 
 #[test]
@@ -217,7 +219,7 @@ fn what_cannot_be_is_refused() {
         (&["--burst-rate-ratio", "0.5"], "it must be 1 or more"),
         (&["--addr-bits", "41"], "must be a multiple of 8"),
         (&["--addr-bits", "56"], "look at --items and --addr-bits"),
-        (&["--kernel-pacing"], "--kernel-pacing needs a --rate"),
+        (&["--pacing", "kernel"], "--pacing by the kernel needs a --rate"),
         (&["--bind", "::1"], "one is an IPv4 address, the other IPv6"),
         (&["--descriptors", "0"], "--descriptors has to be at least 1"),
     ];

@@ -30,7 +30,7 @@ use fallback as imp;
 #[cfg(target_os = "linux")]
 use linux as imp;
 
-pub(crate) use pacing::require_kernel_pacing;
+pub(crate) use pacing::{Discipline, departure_discipline, require_kernel_pacing};
 pub(crate) use raw::recv_now;
 pub(crate) use sender::{TRAIN_BYTES, TRAIN_PACKETS};
 

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io::{self, IoSlice};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::time::Instant;
 
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
@@ -11,6 +12,7 @@ use super::Interface;
 use super::config::Granted;
 use super::error::{Attempt, NetError};
 use super::imp::{self, options};
+use super::pacing::{Discipline, Timeline};
 use super::socket::{bind_advice, local_addr, require_udp};
 
 /// The send buffer asked for by default, in bytes: 512 KiB. It is what senders of these streams
@@ -24,6 +26,10 @@ pub(crate) const TRAIN_PACKETS: usize = 64;
 /// The most bytes of one train: what IPv4 takes, 65535 less its own and the UDP header. IPv6
 /// would take 20 more, but an IPv6 socket may send over IPv4 too.
 pub(crate) const TRAIN_BYTES: usize = 65_507;
+
+/// What Linux charges a send buffer, of which it reports half, for a packet at least: a `sk_buff` and a
+/// `skb_shared_info`, 256 and 320 bytes (`SKB_TRUESIZE` in linux/skbuff.h), and its data.
+const LEAST_CHARGE: usize = 576;
 
 /// How to set up a UDP socket to send from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -148,12 +154,14 @@ impl<'a> PacketParts<'a> {
 /// One way of handing many packets to the kernel.
 pub(super) trait SendBatch: Send {
     /// Sends as many of `packets` as fit without blocking, in order; an error only if it is the
-    /// first that fails.
+    /// first that fails. With `departures` each has a time at which it is to leave, by the clock that
+    /// the socket was told.
     fn send(
         &mut self,
         socket: &Socket,
         destination: Option<&SockAddr>,
         packets: &[PacketParts<'_>],
+        departures: &[u64],
     ) -> io::Result<usize>;
 
     /// Whether packets are handed over in trains.
@@ -177,6 +185,15 @@ pub struct UdpSender {
     local: SocketAddr,
     send_buffer: Granted,
     batch: Box<dyn SendBatch>,
+    departures: Option<Departures>,
+}
+
+/// What it takes to have packets leave at their times.
+#[derive(Debug)]
+struct Departures {
+    timeline: Timeline,
+    /// The times of the packets of a call, to be used again.
+    nanos: Vec<u64>,
 }
 
 impl UdpSender {
@@ -221,7 +238,8 @@ impl UdpSender {
     fn finish(socket: Socket, send_buffer: Granted, gso: bool) -> Result<Self, NetError> {
         let local = local_addr(&socket).attempt(|| "read the address of a UDP socket")?;
         let gso = gso && options::gso(&socket);
-        Ok(Self { socket, local, send_buffer, batch: Box::new(imp::Sends::new(gso)) })
+        let batch = Box::new(imp::Sends::new(gso));
+        Ok(Self { socket, local, send_buffer, batch, departures: None })
     }
 
     /// The same sender with another way of handing over packets.
@@ -246,18 +264,50 @@ impl UdpSender {
         packets: &[PacketParts<'_>],
     ) -> io::Result<usize> {
         let destination = destination.map(SockAddr::from);
-        self.batch.send(&self.socket, destination.as_ref(), packets)
+        self.batch.send(&self.socket, destination.as_ref(), packets, &[])
+    }
+
+    /// As [`send`](Self::send), for packets that leave at the times in `departures`, which do not
+    /// decrease, or if they are over at once. Those of a train leave together. Without
+    /// [`set_departure_times`](Self::set_departure_times) all leave at once.
+    pub(crate) fn send_at(
+        &mut self,
+        destination: Option<SocketAddr>,
+        packets: &[PacketParts<'_>],
+        departures: &[Instant],
+    ) -> io::Result<usize> {
+        let destination = destination.map(SockAddr::from);
+        let nanos = self.departures.as_mut().map(|Departures { timeline, nanos }| {
+            timeline.convert(departures, nanos);
+            nanos.as_slice()
+        });
+        self.batch.send(&self.socket, destination.as_ref(), packets, nanos.unwrap_or_default())
+    }
+
+    /// Has packets leave at times that [`send_at`](Self::send_at) tells, where they pass `discipline`.
+    pub(crate) fn set_departure_times(&mut self, discipline: Discipline) -> Result<(), NetError> {
+        options::set_departure_times(&self.socket, discipline)
+            .attempt(|| "have packets leave at given times (SO_TXTIME)")?;
+        self.departures =
+            Some(Departures { timeline: Timeline::new(discipline), nanos: Vec::new() });
+        Ok(())
     }
 
     /// Has the kernel spread packets in time, at most so many bytes (headers included) a second.
     /// This works where the interface has the `fq` queueing discipline; a train of packets
-    /// leaves as one burst. [`u64::MAX`] is no limit.
+    /// leaves as one burst. It drops packets when more than its `flow_limit` (100) wait, whatever the
+    /// send buffer has room for. [`u64::MAX`] is no limit.
     ///
     /// # Errors
     /// What the system answered; `Unsupported` where there is no such thing.
     pub fn set_max_pacing_rate(&self, bytes_per_second: u64) -> Result<(), NetError> {
         options::set_max_pacing_rate(&self.socket, bytes_per_second)
             .attempt(|| format!("limit a socket to {bytes_per_second} bytes/s"))
+    }
+
+    /// How many messages the send buffer has room for at most.
+    pub(crate) fn most_messages(&self) -> u32 {
+        u32::try_from(self.send_buffer.granted * 2 / LEAST_CHARGE).unwrap_or(u32::MAX)
     }
 
     /// Whether packets of equal size are handed to the kernel in trains. It turns false if the

@@ -201,6 +201,7 @@ fn what_only_linux_can_is_said_so_elsewhere() {
         fallback::options::set_timestamps(socket).unwrap_err(),
         fallback::options::set_busy_poll(socket, 50).unwrap_err(),
         fallback::options::set_max_pacing_rate(socket, 1).unwrap_err(),
+        fallback::options::set_departure_times(socket, Discipline::Fq).unwrap_err(),
         fallback::options::drops(socket).unwrap_err(),
     ] {
         assert_eq!(error.kind(), std::io::ErrorKind::Unsupported);

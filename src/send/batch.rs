@@ -75,6 +75,13 @@ pub(crate) struct Made {
     pieces: usize,
 }
 
+impl Made {
+    /// What its pace depends on: its bytes, and their rate.
+    pub(crate) fn paced(&self) -> (usize, f64) {
+        (self.len, self.rate)
+    }
+}
+
 /// What packets usually need of the scratch: a header with a dozen item pointers.
 const USUAL_HEADER: usize = 136;
 
@@ -226,10 +233,11 @@ impl Batch {
         });
     }
 
-    /// Calls `send` with the next packets that go to one destination, at most `limit` bytes of them
-    /// but at least one. `heap_of` finds the heap of a packet.
+    /// Calls `send` with the next packets that go to one destination, at most `most` and `limit` bytes
+    /// of them but at least one. `heap_of` finds the heap of a packet.
     pub(crate) fn offer<'a, R>(
         &'a self,
+        most: usize,
         limit: usize,
         heap_of: impl Fn(&Made) -> &'a Heap,
         send: impl FnOnce(usize, &[PacketParts<'_>]) -> R,
@@ -242,7 +250,7 @@ impl Batch {
             bytes += made.len;
             made.substream == substream && (bytes <= limit || bytes == made.len)
         };
-        let count = waiting.iter().take(MOST_PACKETS).take_while(fits).count();
+        let count = waiting.iter().take(most.min(MOST_PACKETS)).take_while(fits).count();
         let offered = &waiting[..count];
         let send = |parts: &[PacketParts<'_>]| send(substream, parts);
         Some(match count {

@@ -49,10 +49,26 @@ pub enum Pacing {
     #[default]
     Software,
     /// The kernel, which spreads packets evenly (`SO_MAX_PACING_RATE`). It does so where the interface
-    /// has the `fq` queueing discipline; elsewhere the worker keeps the rate, which is logged as a
-    /// warning and told by [`SendStream::pacing`](super::SendStream::pacing). The kernel counts the
-    /// network's headers too, and a train of packets leaves as one burst.
+    /// has the `fq` queueing discipline, with a `flow_limit` for all packets that the send buffer has
+    /// room for (1820 with the default buffer): `fq` drops what is beyond. Elsewhere the worker keeps the
+    /// rate, which is logged as a warning and told by [`SendStream::pacing`](super::SendStream::pacing).
+    /// The kernel counts the network's headers too, and a train of packets leaves as one burst.
     Kernel,
+    /// The kernel too, which has each packet leave at the time that the worker gives it along
+    /// (`SO_TXTIME`). The worker says when packets leave, as it does for [`Software`](Self::Software),
+    /// so that the rate is exact, counts packets alone, and may differ from heap to heap; but it hands
+    /// them over up to 8 ms before, and so may be late itself.
+    ///
+    /// Packets that would follow each other within 1 ms may leave as a train, in one burst; without trains
+    /// ([`UdpSendConfig::gso`](crate::net::UdpSendConfig::gso)) each leaves by itself.
+    /// [`burst_size`](SendConfig::burst_size) has no effect.
+    ///
+    /// The interface needs the `fq` queueing discipline with a `flow_limit` of 96 or more (100 is its
+    /// default); packets that have to be fragmented take several places there. Or all of its packets
+    /// pass `etf`: for its clock it takes `CAP_NET_ADMIN`, packets leave 4 ms later, and it drops those
+    /// that are late, as they are on a busy machine. Elsewhere the worker keeps the rate, as for
+    /// [`Kernel`](Self::Kernel).
+    DepartureTimes,
 }
 
 /// Which thread makes the packets of heaps and hands them to the transport.
@@ -129,6 +145,21 @@ impl SendConfig {
     }
 
     /// Who keeps the rate (the worker).
+    ///
+    /// ```
+    /// use speadway::net::UdpSendConfig;
+    /// use speadway::recv::Worker;
+    /// use speadway::send::transport::UdpTransport;
+    /// use speadway::send::{Pacing, SendConfig, SendStream};
+    ///
+    /// let destination = "127.0.0.1:7148".parse()?;
+    /// let transport = UdpTransport::open(&[destination], &UdpSendConfig::to(destination))?;
+    /// let config = SendConfig::default().rate(1e9 / 8.0).pacing(Pacing::DepartureTimes);
+    /// let stream = SendStream::start(&Worker::new()?, transport, config)?;
+    /// // The loopback interface has no queueing discipline.
+    /// assert_eq!(stream.pacing(), Pacing::Software);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn pacing(mut self, pacing: Pacing) -> Self {
         self.pacing = pacing;
         self

@@ -8,6 +8,7 @@
 mod active;
 mod batch;
 mod config;
+mod departures;
 mod heap;
 #[cfg(all(test, speadway_loom))]
 mod models;

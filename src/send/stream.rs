@@ -1,6 +1,7 @@
 //! The handle to a send stream.
 
 use std::fmt;
+use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::{Duration, Instant};
@@ -87,14 +88,9 @@ impl SendStream {
         if substreams == 0 {
             return Err(SendConfigError::NoDestination);
         }
-        if config.pacing == Pacing::Kernel && config.rate > 0.0 {
-            match transport.set_kernel_rate(config.rate) {
-                Ok(()) => config.rate = 0.0,
-                Err(error) => {
-                    log::warn!("{error}; the worker keeps the rate instead");
-                    config.pacing = Pacing::Software;
-                }
-            }
+        if let Err(error) = set_pacing(&mut *transport, &mut config) {
+            log::warn!("{error}; the worker keeps the rate instead");
+            config.pacing = Pacing::Software;
         }
         let queue = Ring::new(config.max_heaps)
             .map_err(|_| SendConfigError::QueueTooLarge(config.max_heaps))?;
@@ -394,6 +390,25 @@ impl SendStream {
         }
         Ok(numbered)
     }
+}
+
+/// Has the kernel keep the rate, if it is to.
+fn set_pacing(transport: &mut dyn Transport, config: &mut SendConfig) -> io::Result<()> {
+    match config.pacing {
+        Pacing::Kernel if config.rate > 0.0 => {
+            transport.set_kernel_rate(config.rate)?;
+            // The worker has none to keep.
+            config.rate = 0.0;
+        }
+        // Heaps may have rates of their own.
+        Pacing::DepartureTimes => {
+            transport.set_departure_times()?;
+            // What is handed over in one go does not leave in one go.
+            config.burst_size = usize::MAX;
+        }
+        _ => {}
+    }
+    Ok(())
 }
 
 /// A request that was not queued: its completion is not called, the caller is told instead.

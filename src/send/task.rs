@@ -10,7 +10,8 @@ use mio::Token;
 
 use super::active::Active;
 use super::batch::{Batch, MOST_PACKETS, Made};
-use super::config::SendConfig;
+use super::config::{Pacing, SendConfig};
+use super::departures::Departures;
 use super::heap::{Heap, Plan};
 use super::pacer::Pacer;
 use super::request::{Completion, Request, SendError};
@@ -36,6 +37,8 @@ pub(crate) struct SendTask {
     transport: Box<dyn Transport>,
     config: SendConfig,
     pacer: Pacer,
+    /// The kernel has packets leave when the pacer says so; otherwise they are kept here until then.
+    departures: Option<Departures>,
     /// Requests of which packets were made or are still to be made, oldest first.
     active: VecDeque<Active>,
     /// Of the newest of them, the heap whose packets are being made; with interleaving, all heaps
@@ -80,6 +83,7 @@ impl SendTask {
         config: SendConfig,
     ) -> Self {
         let pacer = Pacer::new(config.burst_rate_ratio);
+        let departures = (config.pacing == Pacing::DepartureTimes).then(Departures::default);
         Self {
             shared,
             queue,
@@ -88,6 +92,7 @@ impl SendTask {
             transport,
             config,
             pacer,
+            departures,
             active: VecDeque::with_capacity(MOST_PACKETS + 1),
             plans: VecDeque::new(),
             first: 0,
@@ -253,16 +258,28 @@ impl SendTask {
         let now = self.paced_now();
         let (active, first) = (&self.active, self.first);
         let transport = &mut self.transport;
+        let waiting = self.batch.waiting().iter().map(Made::paced);
         // Bursts are for the clock; without a rate to keep, the fewer calls the better.
-        let limit = if self.batch.is_paced() { self.config.burst_size.max(1) } else { usize::MAX };
+        let (most, limit) = match &mut self.departures {
+            Some(departures) => (departures.plan(&self.pacer, waiting, now), usize::MAX),
+            None if self.batch.is_paced() => (MOST_PACKETS, self.config.burst_size.max(1)),
+            None => (MOST_PACKETS, usize::MAX),
+        };
+        let departures = self.departures.as_ref();
         let sent = self
             .batch
             .offer(
+                most,
                 limit,
                 |made| -> &Heap {
                     &active[(made.request - first) as usize].request.work.heaps()[made.heap].heap
                 },
-                |substream, parts| transport.send(substream, parts),
+                |substream, parts| match departures {
+                    Some(departures) => {
+                        transport.send_at(substream, parts, departures.times(parts.len()))
+                    }
+                    None => transport.send(substream, parts),
+                },
             )
             .unwrap_or(Ok(0));
         if let Ok(count) = sent {
@@ -282,7 +299,9 @@ impl SendTask {
             active.bytes += of_run as u64;
             bytes += of_run;
         }
-        if self.batch.is_paced() {
+        if let Some(departures) = &mut self.departures {
+            departures.sent(&mut self.pacer, sent.iter().map(Made::paced));
+        } else if self.batch.is_paced() {
             for run in sent.chunk_by(|a, b| a.rate == b.rate) {
                 self.pacer.sent(bytes_of(run) as u64, run[0].rate, now);
             }
@@ -297,7 +316,8 @@ impl SendTask {
 
     /// The time, if packets have a rate to keep; it costs something to ask.
     fn paced_now(&self) -> Instant {
-        if self.batch.is_paced() { Instant::now() } else { self.shared.started }
+        let timed = self.batch.is_paced() || self.departures.is_some();
+        if timed { Instant::now() } else { self.shared.started }
     }
 
     /// Completes requests that are done, in order.
@@ -352,7 +372,9 @@ impl SendTask {
         if let Some(since) = self.idle_since.take() {
             self.pacer.idle(since, Instant::now());
         }
-        if let Some(next) = self.pacer.next()
+        let next = self.pacer.next();
+        let next = self.departures.as_ref().map_or(next, |departures| departures.not_before(next));
+        if let Some(next) = next
             && next > Instant::now()
         {
             return Step::NotBefore(next);

@@ -2,15 +2,17 @@
 //! that a test asks for.
 
 use std::io;
+use std::net::UdpSocket;
+use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::task::{Wake, Waker};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::transport::Transport;
 use super::turn::OnWorker;
-use super::{GroupMode, Heap, HeapRef, SendConfig, SendError, SendStream, SendThread};
-use crate::net::PacketParts;
+use super::{GroupMode, Heap, HeapRef, Pacing, SendConfig, SendError, SendStream, SendThread};
+use crate::net::{Discipline, PacketParts, UdpSendConfig, UdpSender};
 use crate::recv::{Polled, Task, TaskCx, Watch, Worker};
 use crate::wire::{Flavour, Packet};
 
@@ -29,6 +31,8 @@ impl Wake for Bell {
 struct Wire {
     room: usize,
     packets: Vec<Vec<u8>>,
+    /// When it was given packets with departure times, and those.
+    departures: Vec<(Instant, Vec<Instant>)>,
     /// Done once, in the middle of sending.
     meanwhile: Option<Box<dyn FnOnce() + Send>>,
     /// Whether some of what was taken is not on its way.
@@ -66,6 +70,22 @@ impl Transport for Scripted {
         let whole = |packet: &PacketParts<'_>| [packet.header, packet.payload].concat();
         wire.packets.extend(packets[..taken].iter().map(whole));
         Ok(taken)
+    }
+
+    fn set_departure_times(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn send_at(
+        &mut self,
+        substream: usize,
+        packets: &[PacketParts<'_>],
+        departures: &[Instant],
+    ) -> io::Result<usize> {
+        assert_eq!(packets.len(), departures.len());
+        let sent = self.send(substream, packets)?;
+        self.0.lock().unwrap().departures.push((Instant::now(), departures[..sent].to_vec()));
+        Ok(sent)
     }
 
     fn drain(&mut self) -> io::Result<bool> {
@@ -399,4 +419,82 @@ fn a_transport_with_room_is_watched_no_more() {
     scene.worker.poll();
     assert_eq!(scene.wire.lock().unwrap().detached, 1);
     assert_eq!(scene.stream.stats().heaps, 1 + sent);
+}
+
+#[test]
+fn packets_are_given_their_times_and_handed_over_before() {
+    let config = SendConfig::default().rate(1e6).pacing(Pacing::DepartureTimes);
+    let scene = Scene::new(config.thread(SendThread::Worker));
+    assert_eq!(scene.stream.pacing(), Pacing::DepartureTimes);
+    // 40 ms, then heaps with rates of their own.
+    let slow = scene.stream.ticket(heap(40_000)).unwrap();
+    let fast = scene.stream.ticket(HeapRef::from(heap(4000)).rate(1e9)).unwrap();
+    let free = scene.stream.ticket(HeapRef::from(heap(4000)).rate(0.0)).unwrap();
+    while !free.is_done() {
+        assert_ne!(scene.worker.poll(), Polled::Done);
+    }
+    let slow = slow.wait().unwrap();
+    assert!(fast.is_done());
+    let wire = scene.wire.lock().unwrap();
+    for (handed_over, times) in &wire.departures {
+        let ahead = times[times.len() - 1].saturating_duration_since(*handed_over);
+        assert!(ahead <= Duration::from_millis(8), "{ahead:?}");
+    }
+    let times: Vec<_> = wire.departures.iter().flat_map(|(_, times)| times).collect();
+    assert!(times.is_sorted());
+    assert_eq!(times.len(), packets_of(40_000) + 2 * packets_of(4000));
+    let took = *times[packets_of(40_000)] - *times[0];
+    assert!(took >= Duration::from_micros(slow) - Duration::from_nanos(1), "{took:?} for {slow} B");
+}
+
+/// A socket with departure times, whether or not its interface keeps them.
+struct Timed(UdpSender);
+
+impl Transport for Timed {
+    fn substreams(&self) -> usize {
+        1
+    }
+
+    fn attach(&mut self, watch: &mut Watch<'_>) -> io::Result<()> {
+        watch.watch_writable(self.0.as_fd())
+    }
+
+    fn send(&mut self, _substream: usize, packets: &[PacketParts<'_>]) -> io::Result<usize> {
+        self.0.send(None, packets)
+    }
+
+    fn set_departure_times(&mut self) -> io::Result<()> {
+        self.0.set_departure_times(Discipline::Fq).map_err(io::Error::other)
+    }
+
+    fn send_at(
+        &mut self,
+        _substream: usize,
+        packets: &[PacketParts<'_>],
+        departures: &[Instant],
+    ) -> io::Result<usize> {
+        self.0.send_at(None, packets, departures)
+    }
+}
+
+#[test]
+fn the_kernel_takes_departure_times_and_heaps_arrive_whole() {
+    let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let destination = receiver.local_addr().unwrap();
+    for gso in [true, false] {
+        let config = UdpSendConfig::to(destination).connect(destination).gso(gso);
+        let transport = Timed(UdpSender::open(&config).unwrap());
+        let config = SendConfig::default().rate(1e6).pacing(Pacing::DepartureTimes);
+        let stream = SendStream::start(&Worker::new().unwrap(), transport, config).unwrap();
+        let linux = cfg!(target_os = "linux");
+        let expected = if linux { Pacing::DepartureTimes } else { Pacing::Software };
+        assert_eq!(stream.pacing(), expected);
+        let heap = Arc::new(heap(30_000));
+        stream.send_blocking(HeapRef::from(Arc::clone(&heap))).unwrap();
+        for packet in heap.packets(1, 1472).unwrap() {
+            let mut bytes = [0; 2000];
+            let len = receiver.recv(&mut bytes).unwrap();
+            assert_eq!(&bytes[..len], &packet[..]);
+        }
+    }
 }

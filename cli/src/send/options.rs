@@ -6,7 +6,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use speadway::send::{
     DEFAULT_BURST_RATE_RATIO, DEFAULT_BURST_SIZE, DEFAULT_MAX_HEAPS, DEFAULT_MAX_PACKET_SIZE,
     Pacing, SendConfig,
@@ -108,7 +108,7 @@ const MAKING: [&str; 15] = [
     "rate",
     "burst",
     "burst_rate_ratio",
-    "kernel_pacing",
+    "pacing",
     "pin",
 ];
 
@@ -129,9 +129,10 @@ pub(super) struct Sending {
     /// rate on a busy machine, in bursts
     #[arg(long, value_name = "RATIO", default_value_t = DEFAULT_BURST_RATE_RATIO)]
     burst_rate_ratio: f64,
-    /// Have the kernel keep the rate, evenly; the interface needs the fq queueing discipline
-    #[arg(long)]
-    pub(super) kernel_pacing: bool,
+    /// Who keeps the rate: this program, or the kernel, evenly, for which the interface needs the fq
+    /// queueing discipline: by a rate for the socket, or by a time for each packet (also with etf)
+    #[arg(long, value_name = "HOW", value_enum, default_value = "software")]
+    pacing: How,
     /// Heaps that may wait to be sent
     #[arg(long, value_name = "N", default_value_t = DEFAULT_MAX_HEAPS)]
     pub(super) max_heaps: usize,
@@ -141,6 +142,14 @@ pub(super) struct Sending {
     /// Core to pin the sending thread to
     #[arg(long, value_name = "CORE")]
     pub(super) pin: Option<usize>,
+}
+
+/// How the rate is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum How {
+    Software,
+    Kernel,
+    DepartureTimes,
 }
 
 /// Which way it is sent.
@@ -244,8 +253,9 @@ impl Options {
         if any_udp && packet > MAX_DATAGRAM {
             bail!("--packet {packet} is more than UDP can carry: at most {MAX_DATAGRAM} B");
         }
-        if self.sending.kernel_pacing && (any_tcp || !self.sending.has_rate()) {
-            bail!("--kernel-pacing needs a --rate, and is for UDP only");
+        let is_paced = self.sending.pacing != How::Software;
+        if is_paced && (any_tcp || !self.sending.has_rate()) {
+            bail!("--pacing by the kernel needs a --rate, and is for UDP only");
         }
         Ok(())
     }
@@ -264,7 +274,11 @@ impl Sending {
     }
 
     pub(super) fn config(&self) -> SendConfig {
-        let pacing = if self.kernel_pacing { Pacing::Kernel } else { Pacing::Software };
+        let pacing = match self.pacing {
+            How::Software => Pacing::Software,
+            How::Kernel => Pacing::Kernel,
+            How::DepartureTimes => Pacing::DepartureTimes,
+        };
         SendConfig::default()
             .max_packet_size(self.packet)
             .rate(self.rate * 1e9 / 8.0)

@@ -43,6 +43,7 @@ pub(super) fn write_json(sent: &Sent, out: &mut impl Write) -> Result<()> {
         "gigabits_per_second": rate.gigabits(),
         "pacing": sent.pacing.map(|pacing| match pacing {
             Pacing::Kernel => "kernel",
+            Pacing::DepartureTimes => "departure-times",
             _ => "software",
         }),
         "batches": stats.batches,

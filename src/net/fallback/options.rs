@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use socket2::Socket;
 
 use super::super::Interface;
+use super::super::pacing::Discipline;
 
 /// The setting that limits buffers on the BSDs and macOS.
 pub(in super::super) const RECV_LIMIT: &str = "kern.ipc.maxsockbuf";
@@ -68,6 +69,13 @@ pub(in super::super) fn set_busy_poll(_socket: &Socket, _micros: u32) -> io::Res
 
 pub(in super::super) fn set_max_pacing_rate(_socket: &Socket, _rate: u64) -> io::Result<()> {
     Err(unsupported("pacing by the kernel"))
+}
+
+pub(in super::super) fn set_departure_times(
+    _socket: &Socket,
+    _discipline: Discipline,
+) -> io::Result<()> {
+    Err(unsupported("pacing by departure times"))
 }
 
 pub(in super::super) fn only_own_groups(_socket: &Socket, _group: IpAddr) {}

@@ -50,6 +50,7 @@ impl SendBatch for Batch {
         socket: &Socket,
         destination: Option<&SockAddr>,
         packets: &[PacketParts<'_>],
+        _departures: &[u64],
     ) -> io::Result<usize> {
         for (sent, packet) in packets.iter().enumerate() {
             match send_one(socket, destination, packet) {

@@ -6,6 +6,7 @@ use std::os::fd::AsFd;
 
 use socket2::Socket;
 
+use super::super::pacing::Discipline;
 use super::sockopt::{get_option, set_option, to_c, zeroed};
 
 /// The settings that limit the buffers of unprivileged processes.
@@ -120,4 +121,18 @@ pub(in super::super) fn gso(socket: &Socket) -> bool {
 pub(in super::super) fn set_max_pacing_rate(socket: &Socket, rate: u64) -> io::Result<()> {
     let rate = libc::c_ulong::try_from(rate).unwrap_or(libc::c_ulong::MAX);
     set_option(socket.as_fd(), libc::SOL_SOCKET, libc::SO_MAX_PACING_RATE, rate)
+}
+
+/// Lets each message carry the time at which it is to leave (since 4.19), by the clock of `discipline`.
+/// For that of `etf` it takes `CAP_NET_ADMIN`.
+pub(in super::super) fn set_departure_times(
+    socket: &Socket,
+    discipline: Discipline,
+) -> io::Result<()> {
+    let mut value = zeroed::<libc::sock_txtime>();
+    value.clockid = match discipline {
+        Discipline::Fq => libc::CLOCK_MONOTONIC,
+        Discipline::Etf => libc::CLOCK_TAI,
+    };
+    set_option(socket.as_fd(), libc::SOL_SOCKET, libc::SO_TXTIME, value)
 }

@@ -5,15 +5,29 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
 
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketType, recv, send, socket};
+use rustix::time::{ClockId, DynamicClockId, clock_gettime, clock_gettime_dynamic};
 
-/// The queueing discipline that keeps `SO_MAX_PACING_RATE` for UDP.
-const PACING: &str = "fq";
+use super::super::pacing::Discipline;
 
 /// Lengths of the structs in linux/netlink.h, rtnetlink.h: `nlmsghdr`, `rtmsg`, `tcmsg`, `rtattr`.
 const HEADER: usize = 16;
 const ROUTE: usize = 12;
 const DISCIPLINE: usize = 20;
 const ATTRIBUTE: usize = 4;
+
+/// The parent of the queueing discipline that all packets of an interface pass (`TC_H_ROOT` in
+/// linux/pkt_sched.h).
+const ROOT: u32 = u32::MAX;
+
+/// The attribute with how many packets of a flow `fq` keeps (`TCA_FQ_FLOW_PLIMIT` there), and how many
+/// it does unless it is told otherwise.
+const FQ_FLOW_LIMIT: u16 = 2;
+const USUAL_FLOW_LIMIT: u32 = 100;
+
+/// The attribute with the settings of `etf`, `tc_etf_qopt` (linux/pkt_sched.h): `delta`, `clockid` and
+/// flags, one of which turns departure times into deadlines.
+const ETF_SETTINGS: u16 = 1;
+const ETF_DEADLINES: u32 = 1;
 
 /// As much as the kernel puts in one datagram of a dump (`NLMSG_GOODSIZE` is at most 8 KiB, dumps use
 /// up to 32 KiB).
@@ -37,18 +51,46 @@ pub(in super::super) fn outgoing(destination: SocketAddr) -> io::Result<u32> {
     found.ok_or_else(|| io::Error::other(format!("the kernel names no interface to {destination}")))
 }
 
-/// Whether interface `index` has a queueing discipline that paces.
-pub(in super::super) fn paces(index: u32) -> io::Result<bool> {
-    let mut paces = false;
+/// A queueing discipline of interface `index` that paces, and how many packets of a flow it keeps.
+pub(in super::super) fn discipline(index: u32) -> io::Result<Option<(Discipline, u32)>> {
+    let mut found = None;
     let dump = (libc::NLM_F_ROOT | libc::NLM_F_MATCH) as u16;
     ask(libc::RTM_GETQDISC, dump, &[0; DISCIPLINE], |kind, answer| {
-        let of = answer.get(4..8).and_then(number);
-        let name = attribute(answer, DISCIPLINE, libc::TCA_KIND);
-        paces |= kind == libc::RTM_NEWQDISC
-            && of == Some(index)
-            && name.is_some_and(|name| name.strip_suffix(&[0]) == Some(PACING.as_bytes()));
+        if kind == libc::RTM_NEWQDISC && answer.get(4..8).and_then(number) == Some(index) {
+            found = found.or_else(|| pacing(answer));
+        }
     })?;
-    Ok(paces)
+    Ok(found)
+}
+
+/// Which of those that pace a queueing discipline is.
+fn pacing(answer: &[u8]) -> Option<(Discipline, u32)> {
+    let options = attribute(answer, DISCIPLINE, libc::TCA_OPTIONS);
+    let setting = |kind| options.and_then(|options| attribute(options, 0, kind));
+    match attribute(answer, DISCIPLINE, libc::TCA_KIND)? {
+        // Also one of several, below `mq`: they are alike, as a rule.
+        b"fq\0" => {
+            let limit = setting(FQ_FLOW_LIMIT).and_then(number);
+            Some((Discipline::Fq, limit.unwrap_or(USUAL_FLOW_LIMIT)))
+        }
+        // What does not pass it, or passes `fq` too, would leave at any time.
+        b"etf\0" if answer.get(12..16).and_then(number) == Some(ROOT) => {
+            let flags = setting(ETF_SETTINGS)?.get(8..12).and_then(number)?;
+            (flags & ETF_DEADLINES == 0).then_some((Discipline::Etf, u32::MAX))
+        }
+        _ => None,
+    }
+}
+
+/// The time now by the clock of a queueing discipline, in nanoseconds.
+pub(in super::super) fn nanos(discipline: Discipline) -> u64 {
+    let now = match discipline {
+        Discipline::Fq => clock_gettime(ClockId::Monotonic),
+        // It is there since 3.10, so that the call does not fail.
+        Discipline::Etf => clock_gettime_dynamic(DynamicClockId::Tai).unwrap_or_default(),
+    };
+    // Neither was negative since 1970.
+    now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
 }
 
 /// Sends a request and calls `each` with the type and body of each answer.
@@ -135,7 +177,42 @@ mod tests {
         for local in ["127.0.0.1:1", "[::1]:1"] {
             let index = outgoing(local.parse().unwrap()).unwrap();
             assert_eq!(index, 1, "the kernel makes it first");
-            assert!(!paces(index).unwrap());
+            assert_eq!(discipline(index).unwrap(), None);
+        }
+    }
+
+    /// An answer as the kernel gives it, with these attributes behind its struct.
+    fn answer(parent: u32, attributes: &[(u16, &[u8])]) -> Vec<u8> {
+        let mut body = vec![0; DISCIPLINE];
+        body[12..16].copy_from_slice(&parent.to_ne_bytes());
+        attributes.iter().for_each(|(kind, value)| push_attribute(&mut body, *kind, value));
+        body
+    }
+
+    #[test]
+    fn disciplines_pace_that_keep_the_times_of_all_packets() {
+        let etf = |parent, flags: u32| {
+            // With a delta of 300 us, by CLOCK_TAI.
+            let settings = [300_000, libc::CLOCK_TAI as u32, flags].map(u32::to_ne_bytes).concat();
+            let mut options = Vec::new();
+            push_attribute(&mut options, ETF_SETTINGS, &settings);
+            let kind = (libc::TCA_KIND, &b"etf\0"[..]);
+            pacing(&answer(parent, &[kind, (libc::TCA_OPTIONS, &options)]))
+        };
+        assert_eq!(etf(ROOT, 0), Some((Discipline::Etf, u32::MAX)));
+        assert_eq!(etf(ROOT, ETF_DEADLINES), None);
+        assert_eq!(etf(0x0001_0001, 0), None);
+        let mut limit = Vec::new();
+        push_attribute(&mut limit, 1, &10_000_u32.to_ne_bytes());
+        push_attribute(&mut limit, FQ_FLOW_LIMIT, &700_u32.to_ne_bytes());
+        for (parent, kind, options, expected) in [
+            (ROOT, &b"fq\0"[..], &[][..], Some((Discipline::Fq, 100))),
+            (0x0001_0001, b"fq\0", &limit, Some((Discipline::Fq, 700))),
+            (ROOT, b"fq_codel\0", &limit, None),
+            (ROOT, b"etf\0", &[], None),
+        ] {
+            let attributes = [(libc::TCA_KIND, kind), (libc::TCA_OPTIONS, options)];
+            assert_eq!(pacing(&answer(parent, &attributes)), expected);
         }
     }
 

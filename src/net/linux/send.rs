@@ -1,4 +1,5 @@
-//! `sendmmsg`, with packets of equal size in trains (`UDP_SEGMENT`).
+//! `sendmmsg`, with packets of equal size in trains (`UDP_SEGMENT`), and with times at which they leave
+//! (`SCM_TXTIME`).
 #![allow(unsafe_code)]
 
 use std::io;
@@ -8,6 +9,7 @@ use std::ptr;
 
 use socket2::{SockAddr, Socket};
 
+use super::super::pacing::MESSAGES_AHEAD;
 use super::super::sender::{PacketParts, SendBatch, TRAIN_BYTES, TRAIN_PACKETS};
 
 /// Messages per call. More gain nothing: the cost of the call is spread thin by then.
@@ -16,9 +18,17 @@ const MESSAGES: usize = 64;
 /// The most vectors of one message (`UIO_MAXIOV`).
 const TRAIN_VECTORS: usize = 1024;
 
-/// The bytes of a control message that carries a `u16`, as `CMSG_SPACE` counts them.
-// SAFETY: it only computes.
-const CONTROL_LEN: usize = unsafe { libc::CMSG_SPACE(size_of::<u16>() as u32) } as usize;
+/// How much later than the first packet of a train, in nanoseconds, others of it might have left: less
+/// than 1 ms, as for TCP (`sk_pacing_shift` in net/core/sock.c).
+const TRAIN_NANOS: u64 = 1_000_000;
+
+/// The bytes of control messages that carry a `u16` and a `u64`, as `CMSG_SPACE` counts them.
+const CONTROL_LEN: usize = space(size_of::<u16>()) + space(size_of::<u64>());
+
+const fn space(value: usize) -> usize {
+    // SAFETY: it only computes.
+    unsafe { libc::CMSG_SPACE(value as u32) as usize }
+}
 
 /// Control messages start with a `cmsghdr`, whose alignment is at most that of a `u64`.
 #[repr(C, align(8))]
@@ -32,18 +42,25 @@ struct Train {
     packets: usize,
     size: usize,
     vectors: usize,
+    /// When it leaves, if not at once.
+    departure: Option<u64>,
 }
 
 impl Train {
     /// The longest train that `packets`, which are not empty, start with. Packets of more than
-    /// `limit` bytes go alone.
-    fn starting(packets: &[PacketParts<'_>], limit: usize) -> Self {
+    /// `limit` bytes go alone. With `departures`, those of a train are close to each other.
+    fn starting(packets: &[PacketParts<'_>], departures: &[u64], limit: usize) -> Self {
         let size = packets[0].len();
-        let mut train = Self { packets: 1, size, vectors: vectors(&packets[0]) };
+        let departure = departures.first().copied();
+        let mut train = Self { packets: 1, size, vectors: vectors(&packets[0]), departure };
         if size == 0 || size > limit {
             return train;
         }
-        let most = TRAIN_PACKETS.min(TRAIN_BYTES / size);
+        let mut most = TRAIN_PACKETS.min(TRAIN_BYTES / size);
+        if let Some(first) = departure {
+            let close = |at: &&u64| at.saturating_sub(first) < TRAIN_NANOS;
+            most = departures.iter().take(most).take_while(close).count();
+        }
         for packet in packets.iter().take(most).skip(1) {
             let (len, vectors) = (packet.len(), train.vectors + vectors(packet));
             if len > size || len == 0 || vectors > TRAIN_VECTORS {
@@ -90,13 +107,20 @@ impl Batch {
         }
     }
 
-    /// Fills the arrays for the first of `packets`, as many as one call takes.
-    fn prepare(&mut self, mut packets: &[PacketParts<'_>], destination: Option<&SockAddr>) {
+    /// Fills the arrays for the first of `packets`, as many as `messages` take.
+    fn prepare(
+        &mut self,
+        mut packets: &[PacketParts<'_>],
+        mut departures: &[u64],
+        destination: Option<&SockAddr>,
+        messages: usize,
+    ) {
         self.trains.clear();
         self.vectors.clear();
-        while !packets.is_empty() && self.trains.len() < MESSAGES {
-            let train = Train::starting(packets, self.limit);
+        while !packets.is_empty() && self.trains.len() < messages {
+            let train = Train::starting(packets, departures, self.limit);
             let (these, rest) = packets.split_at(train.packets);
+            departures = departures.get(train.packets..).unwrap_or_default();
             for packet in these {
                 self.vectors.extend([vector(packet.header), vector(packet.payload)]);
                 self.vectors.extend(packet.more.iter().map(|piece| vector(piece)));
@@ -125,7 +149,13 @@ impl Batch {
             header.msg_control = ptr::null_mut();
             header.msg_controllen = 0;
             if train.packets > 1 {
-                set_segment(header, control, train.size);
+                // A train's packets are no longer than `TRAIN_BYTES`, which fits.
+                let size = (train.size as u16).to_ne_bytes();
+                add_control(header, control, (libc::SOL_UDP, libc::UDP_SEGMENT), size);
+            }
+            if let Some(departure) = train.departure {
+                let departure = departure.to_ne_bytes();
+                add_control(header, control, (libc::SOL_SOCKET, libc::SCM_TXTIME), departure);
             }
         }
     }
@@ -180,19 +210,24 @@ fn vector(piece: &[u8]) -> libc::iovec {
     libc::iovec { iov_base: piece.as_ptr().cast::<libc::c_void>().cast_mut(), iov_len: piece.len() }
 }
 
-/// Has the kernel split the message into packets of `size` bytes.
-fn set_segment(header: &mut libc::msghdr, control: &mut Control, size: usize) {
+/// Adds a control message of a level and type to those of a message, which are in `control`.
+fn add_control<const N: usize>(
+    header: &mut libc::msghdr,
+    control: &mut Control,
+    (level, kind): (libc::c_int, libc::c_int),
+    value: [u8; N],
+) {
+    let used: usize = header.msg_controllen as _;
     header.msg_control = ptr::from_mut(control).cast();
-    header.msg_controllen = CONTROL_LEN as _;
-    // SAFETY: the control buffer just set holds, aligned, exactly one control message with a
-    // `u16`, so its header and data are within it.
+    header.msg_controllen = (used + space(N)) as _;
+    let message = control.0[used..used + space(N)].as_mut_ptr().cast::<libc::cmsghdr>();
+    // SAFETY: there are as many bytes as a control message with the value takes, so its header and
+    // data are within them. They are aligned, as the buffer and what each message takes are.
     unsafe {
-        let message = libc::CMSG_FIRSTHDR(header);
-        (*message).cmsg_level = libc::SOL_UDP;
-        (*message).cmsg_type = libc::UDP_SEGMENT;
-        (*message).cmsg_len = libc::CMSG_LEN(size_of::<u16>() as u32) as _;
-        // A train's packets are no longer than `TRAIN_BYTES`, which fits.
-        ptr::write_unaligned(libc::CMSG_DATA(message).cast::<u16>(), size as u16);
+        (*message).cmsg_level = level;
+        (*message).cmsg_type = kind;
+        (*message).cmsg_len = libc::CMSG_LEN(N as u32) as _;
+        ptr::write_unaligned(libc::CMSG_DATA(message).cast(), value);
     }
 }
 
@@ -202,13 +237,17 @@ impl SendBatch for Batch {
         socket: &Socket,
         destination: Option<&SockAddr>,
         packets: &[PacketParts<'_>],
+        departures: &[u64],
     ) -> io::Result<usize> {
         let (mut sent, limit) = (0, self.limit);
-        while sent < packets.len() {
-            self.prepare(&packets[sent..], destination);
+        let mut ahead = if departures.is_empty() { usize::MAX } else { MESSAGES_AHEAD };
+        while sent < packets.len() && ahead > 0 {
+            let departures = departures.get(sent..).unwrap_or_default();
+            self.prepare(&packets[sent..], departures, destination, MESSAGES.min(ahead));
             // SAFETY: `packets` and `destination` are borrowed across the call.
             match unsafe { self.call(socket) } {
                 Ok(messages) => {
+                    ahead -= messages;
                     sent +=
                         self.trains[..messages].iter().map(|train| train.packets).sum::<usize>();
                 }
@@ -240,8 +279,43 @@ mod tests {
         let bytes = vec![0; 70_000];
         let parts = |size: &usize| PacketParts::new(&bytes[..size / 2], &bytes[..size - size / 2]);
         let packets: Vec<_> = sizes.iter().map(parts).collect();
-        let train = Train::starting(&packets, limit);
+        let train = Train::starting(&packets, &[], limit);
         (train.packets, train.size)
+    }
+
+    #[test]
+    fn a_train_is_of_packets_that_leave_within_a_millisecond() {
+        let packets = [PacketParts::new(&[0; 100], &[]); 10];
+        for (apart, expected) in [(0, 10), (99_999, 10), (250_000, 4), (999_999, 2), (1 << 40, 1)] {
+            let departures: Vec<_> = (0..10).map(|at| 7 + at * apart).collect();
+            let train = Train::starting(&packets, &departures, TRAIN_BYTES);
+            assert_eq!((train.packets, train.departure), (expected, Some(7)));
+        }
+    }
+
+    #[test]
+    fn messages_carry_what_the_kernel_is_to_read() {
+        let packets = [PacketParts::new(&[0; 100], &[]); 3];
+        let departures = [1 << 60, (1 << 60) + 1, 1 << 61];
+        let mut batch = Batch::new(true);
+        batch.prepare(&packets, &departures, None, MESSAGES);
+        let control = |at: usize| {
+            let len: usize = batch.headers[at].msg_hdr.msg_controllen as _;
+            batch.controls[at].0[..len].to_vec()
+        };
+        let message = |level: i32, kind: i32, value: &[u8]| {
+            let len = size_of::<libc::cmsghdr>() + value.len();
+            let (level, kind) = (level.to_ne_bytes(), kind.to_ne_bytes());
+            let mut bytes = [&len.to_ne_bytes(), &level[..], &kind[..], value].concat();
+            bytes.resize(bytes.len().next_multiple_of(size_of::<usize>()), 0);
+            bytes
+        };
+        let time = |at: u64| message(libc::SOL_SOCKET, libc::SCM_TXTIME, &at.to_ne_bytes());
+        let segment = message(libc::SOL_UDP, libc::UDP_SEGMENT, &100_u16.to_ne_bytes());
+        assert_eq!(control(0), [segment, time(1 << 60)].concat());
+        assert_eq!(control(1), time(1 << 61));
+        batch.prepare(&packets[..1], &[], None, MESSAGES);
+        assert!(batch.headers[0].msg_hdr.msg_control.is_null());
     }
 
     #[test]
@@ -273,7 +347,7 @@ mod tests {
         socket.bind(&here).unwrap();
         let mut batch = Batch::new(true);
         let packets = [PacketParts::new(b"header", b"payload"); 3];
-        batch.send(&socket, Some(&elsewhere), &packets).unwrap_err();
+        batch.send(&socket, Some(&elsewhere), &packets, &[]).unwrap_err();
         assert_eq!(batch.limit, TRAIN_BYTES);
     }
 
@@ -281,7 +355,7 @@ mod tests {
     fn a_train_of_many_pieces_ends_before_too_many() {
         let pieces = [IoSlice::new(b"x"); 298];
         let packets = [PacketParts::default().with_more(&pieces); 10];
-        let train = Train::starting(&packets, TRAIN_BYTES);
+        let train = Train::starting(&packets, &[], TRAIN_BYTES);
         assert_eq!((train.packets, train.vectors), (3, 900));
     }
 }

@@ -25,6 +25,8 @@ unsafe impl<const N: usize> Plain for [u32; N] {}
 unsafe impl Plain for libc::sockaddr_storage {}
 // SAFETY: a C struct of integers and byte arrays; any bits are a value.
 unsafe impl Plain for libc::group_source_req {}
+// SAFETY: two integers.
+unsafe impl Plain for libc::sock_txtime {}
 
 /// A value of all-zero bytes, padding included.
 pub(super) fn zeroed<T: Plain>() -> T {

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::task::Waker;
+use std::time::Instant;
 
 use super::Transport;
 use crate::net::PacketParts;
@@ -69,6 +70,18 @@ impl Transport for JointTransport {
         }
     }
 
+    fn send_at(
+        &mut self,
+        substream: usize,
+        packets: &[PacketParts<'_>],
+        departures: &[Instant],
+    ) -> io::Result<usize> {
+        match self.routes.get(substream) {
+            Some(&(part, at)) => self.parts[part].send_at(at, packets, departures),
+            None => Err(io::ErrorKind::AddrNotAvailable.into()),
+        }
+    }
+
     fn wait_for_room(&mut self, waker: &Waker) -> bool {
         self.parts.iter_mut().any(|part| part.wait_for_room(waker))
     }
@@ -93,6 +106,10 @@ impl Transport for JointTransport {
             part.set_kernel_rate(each * served as f64)?;
         }
         Ok(())
+    }
+
+    fn set_departure_times(&mut self) -> io::Result<()> {
+        self.parts.iter_mut().try_for_each(|part| part.set_departure_times())
     }
 
     fn finish(&mut self) {

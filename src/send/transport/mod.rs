@@ -8,6 +8,7 @@ mod udp;
 
 use std::io;
 use std::task::Waker;
+use std::time::Instant;
 
 pub use bytes::{BytesTransport, Received};
 pub use inproc::InprocTransport;
@@ -73,6 +74,32 @@ pub trait Transport: Send {
             io::ErrorKind::Unsupported,
             "this transport has no kernel pacing; use Pacing::Software",
         ))
+    }
+
+    /// Is asked to have packets leave at times of their own, for [`send_at`](Self::send_at).
+    ///
+    /// # Errors
+    /// If they cannot; that is what transports say unless they can.
+    fn set_departure_times(&mut self) -> io::Result<()> {
+        Err(io::Error::new(
+            io::ErrorKind::Unsupported,
+            "this transport has no departure times; use Pacing::Software",
+        ))
+    }
+
+    /// As [`send`](Self::send), for packets that are not to leave before their times in `departures`,
+    /// which do not decrease. Called after [`set_departure_times`](Self::set_departure_times) went well.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    fn send_at(
+        &mut self,
+        substream: usize,
+        packets: &[PacketParts<'_>],
+        departures: &[Instant],
+    ) -> io::Result<usize> {
+        let _ = departures;
+        self.send(substream, packets)
     }
 
     /// All has been sent, or will not be: tells the other end.

@@ -3,10 +3,12 @@
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Instant;
 
 use super::Transport;
 use crate::net::{
-    Interface, NetError, PacketParts, UdpSendConfig, UdpSender, require_kernel_pacing,
+    Discipline, Interface, NetError, PacketParts, UdpSendConfig, UdpSender, departure_discipline,
+    require_kernel_pacing,
 };
 use crate::recv::Watch;
 
@@ -71,6 +73,23 @@ impl UdpTransport {
     pub fn sender(&self) -> &UdpSender {
         &self.sender
     }
+
+    /// Where the packets of a substream go; `None` if the socket knows.
+    fn destination(&self, substream: usize) -> Option<SocketAddr> {
+        self.destinations.get(substream).copied().filter(|_| !self.connected)
+    }
+
+    /// What became of packets, without what is none of their heaps' business.
+    fn excused(&self, sent: io::Result<usize>) -> io::Result<usize> {
+        match sent {
+            // A receiver that is not there yet: it concerns an earlier packet, and the next call goes
+            // through.
+            Err(error) if self.connected && error.kind() == io::ErrorKind::ConnectionRefused => {
+                Err(io::ErrorKind::Interrupted.into())
+            }
+            sent => sent,
+        }
+    }
 }
 
 impl Transport for UdpTransport {
@@ -89,24 +108,41 @@ impl Transport for UdpTransport {
     }
 
     fn send(&mut self, substream: usize, packets: &[PacketParts<'_>]) -> io::Result<usize> {
-        if !self.connected {
-            return self.sender.send(self.destinations.get(substream).copied(), packets);
-        }
-        match self.sender.send(None, packets) {
-            // A receiver that is not there yet is none of the heaps' business; it concerns an earlier
-            // packet, and the next call goes through.
-            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-                Err(io::ErrorKind::Interrupted.into())
-            }
-            result => result,
-        }
+        let sent = self.sender.send(self.destination(substream), packets);
+        self.excused(sent)
+    }
+
+    fn send_at(
+        &mut self,
+        substream: usize,
+        packets: &[PacketParts<'_>],
+        departures: &[Instant],
+    ) -> io::Result<usize> {
+        let sent = self.sender.send_at(self.destination(substream), packets, departures);
+        self.excused(sent)
     }
 
     fn set_kernel_rate(&mut self, bytes_per_second: f64) -> io::Result<()> {
         for destination in &self.destinations {
-            require_kernel_pacing(*destination, &self.interface)?;
+            require_kernel_pacing(*destination, &self.interface, self.sender.most_messages())?;
         }
         // The cast saturates; the limit is far above any network.
         self.sender.set_max_pacing_rate(bytes_per_second as u64).map_err(io::Error::other)
+    }
+
+    fn set_departure_times(&mut self) -> io::Result<()> {
+        let mut found = None;
+        for destination in &self.destinations {
+            let discipline = departure_discipline(*destination, &self.interface)?;
+            if *found.get_or_insert(discipline) != discipline {
+                return Err(io::Error::new(
+                    io::ErrorKind::Unsupported,
+                    "a socket can have departure times for either fq or etf, and its destinations \
+                     need both: use a transport for each",
+                ));
+            }
+        }
+        let discipline = found.unwrap_or(Discipline::Fq);
+        self.sender.set_departure_times(discipline).map_err(io::Error::other)
     }
 }
