@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::item::{Bytes, Outgoing};
+use crate::paths;
 use crate::wire::{
     Descriptor, DescriptorEncodeError, Division, EncodeError, Flavour, HeapShape, ItemPointer,
     ctrl, ids,
@@ -236,6 +237,7 @@ impl Heap {
     #[inline]
     pub(crate) fn write_whole(&self, cnt: u64, packet_size: usize, header: &mut Vec<u8>) -> bool {
         self.live.is_empty()
+            && !paths::only_long()
             && Division::write_whole(&self.shape(), cnt, packet_size, &self.pointers, header)
     }
 
