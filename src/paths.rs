@@ -56,7 +56,7 @@ fn named(value: Option<&str>) -> Option<Paths> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, debug_assertions))]
 mod tests {
     use super::*;
 

@@ -40,6 +40,7 @@ pub use config::{
 pub use control::End;
 pub use engine::Flow;
 pub use group::{Group, GroupBuilder, Member};
+pub(crate) use look::Look;
 pub use reader::{Inlet, ReadState, Reader, Watch};
 pub(crate) use stats::Counter;
 pub use stats::StreamStats;

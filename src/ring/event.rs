@@ -31,19 +31,16 @@ impl Event {
         }
     }
 
-    /// Wake the waiter that has waited longest, besides those already woken. False if there is none.
+    /// Wake the waiter that has waited longest, besides those already woken.
     ///
     /// No lock and no system call when nobody waits.
-    pub(super) fn notify_one(&self) -> bool {
+    pub(super) fn notify_one(&self) {
         if !self.anyone_waiting() {
-            return false;
+            return;
         }
-        let waker = self.with_list(List::notify_next);
-        let any = waker.is_some();
-        if let Some(waker) = waker {
+        if let Some(waker) = self.with_list(List::notify_next) {
             waker.wake();
         }
-        any
     }
 
     /// Wake up to `count` waiters, those that have waited longest.
@@ -77,7 +74,7 @@ impl Event {
     /// The notifier's half of the handshake: it changes the ring, fences, and looks for waiters; a
     /// waiter enters the list, fences, and looks at the ring ([`register`](Self::register)). One of
     /// the two sees the other.
-    fn anyone_waiting(&self) -> bool {
+    pub(super) fn anyone_waiting(&self) -> bool {
         fence(Ordering::SeqCst);
         self.waiting.load(Ordering::Relaxed) != 0
     }

@@ -81,6 +81,11 @@ impl Level {
         Self::default()
     }
 
+    /// Whether somebody has asked for the descriptor.
+    pub(super) fn is_open(&self) -> bool {
+        self.signal.get().is_some()
+    }
+
     pub(super) fn raise(&self) {
         if let Some(signal) = self.signal.get() {
             signal.raise();

@@ -60,6 +60,7 @@ pub use stats::RingStats;
 pub use wait::{Iter, PollPush, PopFuture, PushFuture};
 
 use crate::sync::{AtomicUsize, Queue};
+use crossbeam_utils::CachePadded;
 use event::Event;
 use fd::Level;
 use gate::Gate;
@@ -112,8 +113,16 @@ struct Shared<T> {
     space_level: Level,
     /// Registered producers.
     producers: AtomicUsize,
+    /// Each in cache lines of its own, as consumers write one and producers the other while all read the
+    /// rest.
+    pushes: CachePadded<Pushes>,
+    popped: CachePadded<Count>,
+}
+
+/// What producers count.
+#[derive(Default)]
+struct Pushes {
     pushed: Count,
-    popped: Count,
     evicted: Count,
     /// Pushes that found it full and did not wait.
     refused: Count,
@@ -138,11 +147,8 @@ impl<T> Ring<T> {
             data_level: Level::new(),
             space_level: Level::new(),
             producers: AtomicUsize::new(0),
-            pushed: Count::default(),
-            popped: Count::default(),
-            evicted: Count::default(),
-            refused: Count::default(),
-            high_water: HighWater::default(),
+            pushes: CachePadded::default(),
+            popped: CachePadded::default(),
         };
         Ok(Self { shared: Arc::new(shared) })
     }
@@ -154,7 +160,7 @@ impl<T> Ring<T> {
     pub fn try_push(&self, value: T) -> Result<(), TryPushError<T>> {
         let pushed = self.shared.offer(value);
         if let Err(TryPushError::Full(_)) = pushed {
-            self.shared.refused.add(1);
+            self.shared.pushes.refused.add(1);
         }
         pushed
     }
@@ -174,8 +180,8 @@ impl<T> Ring<T> {
         let Some(under_way) = self.shared.enter() else { return Err(Closed(value)) };
         let evicted = self.shared.queue.force_push(value);
         if evicted.is_some() {
-            self.shared.refused.add(1);
-            self.shared.evicted.add(1);
+            self.shared.pushes.refused.add(1);
+            self.shared.pushes.evicted.add(1);
         }
         self.shared.after_push(under_way);
         self.shared.announce();
@@ -250,11 +256,11 @@ impl<T> Ring<T> {
         RingStats {
             capacity: self.capacity(),
             len: self.len(),
-            high_water: shared.high_water.get(),
-            pushed: shared.pushed.get(),
+            high_water: shared.pushes.high_water.get(),
+            pushed: shared.pushes.pushed.get(),
             popped: shared.popped.get(),
-            evicted: shared.evicted.get(),
-            full_events: shared.refused.get() + shared.space.waits.get(),
+            evicted: shared.pushes.evicted.get(),
+            full_events: shared.pushes.refused.get() + shared.space.waits.get(),
             empty_events: shared.data.waits.get(),
             producer_wait: Duration::from_nanos(shared.space.waited.get()),
             consumer_wait: Duration::from_nanos(shared.data.waited.get()),
@@ -303,10 +309,10 @@ impl<T> Shared<T> {
     }
 
     fn after_push(&self, under_way: UnderWay<'_, T>) {
-        self.pushed.add(1);
+        self.pushes.pushed.add(1);
         // Reading the length would only add steps to the models.
         if cfg!(not(speadway_loom)) {
-            self.high_water.note(self.queue.len());
+            self.pushes.high_water.note(self.queue.len());
         }
         drop(under_way);
         self.space_level.settle(|| self.has_space());
@@ -338,10 +344,13 @@ impl<T> Shared<T> {
 
     /// After a pop, tell as many as there is space for, if no more than a quarter of the ring is left.
     fn announce_run(&self) {
+        // Before the length, which producers change all the time.
+        if !self.space.anyone_waiting() && !self.space_level.is_open() {
+            return;
+        }
         let (capacity, len) = (self.queue.capacity(), self.queue.len());
-        let free = capacity - len;
         if len <= capacity / 4 {
-            (0..free).take_while(|_| self.space.notify_one()).for_each(drop);
+            self.space.notify(capacity - len); // fences, for the level too
             self.space_level.raise();
         }
     }

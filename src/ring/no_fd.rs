@@ -7,6 +7,10 @@ impl Level {
         Self
     }
 
+    pub(super) fn is_open(&self) -> bool {
+        false
+    }
+
     pub(super) fn raise(&self) {}
 
     pub(super) fn settle(&self, _ready: impl Fn() -> bool) {}

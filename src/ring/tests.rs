@@ -119,6 +119,44 @@ fn a_burst_wakes_nobody_twice() {
     eager.waiter.lock().unwrap().clear(); // it holds the ring, which holds its waker
 }
 
+/// Pushes all there is room for whenever it is woken, there and then.
+struct Filler {
+    ring: Ring<u32>,
+    waiter: Mutex<Waiter>,
+    rung: AtomicUsize,
+}
+
+impl Filler {
+    fn fill(self: &Arc<Self>) {
+        let mut waiter = self.waiter.lock().unwrap();
+        while self.ring.poll_push(0, &mut waiter, &self.clone().into()) == PollPush::Done {}
+    }
+}
+
+impl Wake for Filler {
+    fn wake(self: Arc<Self>) {
+        self.rung.fetch_add(1, Ordering::Relaxed);
+        self.fill();
+    }
+}
+
+#[test]
+fn a_run_of_pops_wakes_nobody_twice_for_the_same_space() {
+    let ring = Ring::new(8).unwrap();
+    let (waiter, rung) = (Mutex::default(), AtomicUsize::new(0));
+    let filler = Arc::new(Filler { ring: ring.clone(), waiter, rung });
+    filler.fill();
+    let pop = || assert_eq!(ring.try_pop_in_run(), Some(Ok(0)));
+    (0..5).for_each(|_| pop());
+    assert_eq!(filler.rung.load(Ordering::Relaxed), 0, "more than a quarter is left");
+    pop();
+    assert_eq!(filler.rung.load(Ordering::Relaxed), 1);
+    assert!(ring.is_full());
+    (0..6).for_each(|_| pop());
+    assert_eq!(filler.rung.load(Ordering::Relaxed), 2);
+    filler.waiter.lock().unwrap().clear(); // it holds the ring, which holds its waker
+}
+
 #[test]
 fn a_burst_wakes_however_many_wait() {
     let ring = Ring::new(100).unwrap();

@@ -78,6 +78,12 @@ impl<T> Ring<T> {
         poll_event(&self.shared.data, waiter, waker, || self.shared.take_in_run_or_wait())
     }
 
+    /// As [`poll_pop_in_run`](Self::poll_pop_in_run), but `None` if there is nothing now: for a consumer
+    /// that has something to do and comes back.
+    pub(crate) fn try_pop_in_run(&self) -> Option<Result<T, Ended>> {
+        self.shared.take_in_run_or_wait()
+    }
+
     /// Push, blocking while the ring is full.
     ///
     /// # Errors

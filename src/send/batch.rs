@@ -40,6 +40,8 @@ pub(crate) struct Batch {
 /// ended within one would make two messages of it.
 #[derive(Debug, Default)]
 struct OpenTrain {
+    /// How many there are, with this one.
+    number: usize,
     size: usize,
     packets: usize,
     /// Whether another packet may belong to it.
@@ -49,7 +51,7 @@ struct OpenTrain {
 impl OpenTrain {
     fn add(&mut self, len: usize) {
         if !self.open || len > self.size {
-            *self = Self { size: len, packets: 0, open: true };
+            *self = Self { number: self.number + 1, size: len, packets: 0, open: true };
         }
         self.packets += 1;
         let next = self.packets + 1;
@@ -102,6 +104,12 @@ impl Batch {
         let packets = self.packets.len();
         let is_full = packets >= MOST_PACKETS || packets >= ENOUGH_PACKETS && !self.train.open;
         !is_full && (!self.paced || self.bytes <= burst)
+    }
+
+    /// Whether all packets are one train, which takes more: what comes soon may travel with them at
+    /// little cost.
+    pub(crate) fn is_open_train(&self) -> bool {
+        self.train.number == 1 && self.train.open && !self.paced
     }
 
     /// Packets that are still to be sent.
@@ -167,9 +175,27 @@ impl Batch {
         made
     }
 
+    /// Makes the only packet of `heap`, as heap number `cnt`, if it has one that is all payload; there is
+    /// room. `about` is as in [`make`](Self::make).
+    #[inline]
+    pub(crate) fn make_whole(
+        &mut self,
+        about: (u64, usize, usize, f64),
+        heap: &Heap,
+        cnt: u64,
+        packet_size: usize,
+    ) -> bool {
+        let header = self.scratch.len();
+        let is_whole = heap.write_whole(cnt, packet_size, &mut self.scratch);
+        if is_whole {
+            self.add(about, heap, header, 0..heap.payload_length());
+        }
+        is_whole
+    }
+
     /// Adds the packet whose header has just been written from `header` of the scratch on, with
     /// this part of the heap's payload.
-    #[inline]
+    #[inline(always)]
     fn add(
         &mut self,
         (request, heap_number, substream, rate): (u64, usize, usize, f64),

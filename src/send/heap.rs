@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::item::{Bytes, Outgoing};
+use crate::paths;
 use crate::wire::{
     Descriptor, DescriptorEncodeError, Division, EncodeError, Flavour, HeapShape, ItemPointer,
     ctrl, ids,
@@ -231,6 +232,15 @@ impl Heap {
         Ok(Plan { division, live })
     }
 
+    /// Appends the header of the heap's only packet, as heap number `cnt`, if it has one of at most
+    /// `packet_size` bytes which is all payload. Otherwise there is a [`plan`](Self::plan).
+    #[inline]
+    pub(crate) fn write_whole(&self, cnt: u64, packet_size: usize, header: &mut Vec<u8>) -> bool {
+        self.live.is_empty()
+            && !paths::only_long()
+            && Division::write_whole(&self.shape(), cnt, packet_size, &self.pointers, header)
+    }
+
     #[inline]
     fn divide(
         &self,
@@ -238,12 +248,15 @@ impl Heap {
         packet_size: usize,
         pointers: &[ItemPointer],
     ) -> Result<Division, EncodeError> {
-        let shape = HeapShape {
+        Division::new(&self.shape(), cnt, packet_size, pointers)
+    }
+
+    fn shape(&self) -> HeapShape {
+        HeapShape {
             flavour: self.flavour,
             payload_length: self.payload_length,
             repeat_pointers: self.repeat_pointers,
-        };
-        Division::new(&shape, cnt, packet_size, pointers)
+        }
     }
 
     /// The item pointers, with the values that they have now.

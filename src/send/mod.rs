@@ -5,6 +5,7 @@
 //! the transport can take it from where it lies), keeps the rate, and hands them to a
 //! [`transport`].
 
+mod active;
 mod batch;
 mod config;
 mod departures;

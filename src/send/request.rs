@@ -175,6 +175,10 @@ impl Completion {
 impl Drop for Request {
     /// A request that is dropped unsent says so.
     fn drop(&mut self) {
+        // As of nearly all that was sent.
+        if matches!(self.done, Completion::Silent) {
+            return;
+        }
         let done = std::mem::replace(&mut self.done, Completion::Silent);
         // Many are dropped together: a second panic on the way would take the process down, and
         // the first the worker, as this may happen where nothing catches it.

@@ -12,7 +12,7 @@ use super::shared::{SendStats, Shared};
 use super::task::SendTask;
 use super::transport::Transport;
 use super::turn::{OnWorker, TaskSeat, Turn};
-use crate::recv::Worker;
+use crate::recv::{Look, Worker};
 use crate::ring::{Ring, TryPushError};
 use crate::wire::EncodeError;
 
@@ -46,6 +46,8 @@ pub struct SendStream {
     drop_timeout: Duration,
     pacing: Pacing,
     thread: SendThread,
+    /// For room in the queue, before a thread that waits for it sleeps.
+    look: Mutex<Look>,
     /// Keeps the worker's thread alive.
     worker: Worker,
 }
@@ -109,6 +111,7 @@ impl SendStream {
             drop_timeout,
             pacing,
             thread,
+            look: Mutex::default(),
             worker,
         };
         Ok((stream, on_worker))
@@ -237,9 +240,15 @@ impl SendStream {
         self.submit_and_wait(|| Work::Barrier).map(drop)
     }
 
-    /// Blocks until there is room in the queue, or the stream is closed.
+    /// Blocks until there is room in the queue, or the stream is closed. Where experience says that it will
+    /// not be long, the thread stays awake for up to 20 us.
     pub fn wait_for_space(&self) {
-        self.queue.wait_for_space();
+        let has_room = || !self.queue.is_full() || self.queue.is_closed();
+        // One looks; if another does, that is as good as in vain.
+        let look = || self.look.try_lock().is_ok_and(|mut look| look.keeping_the_core(has_room));
+        if !has_room() && !look() {
+            self.queue.wait_for_space();
+        }
     }
 
     /// The error of the heap that failed last, since the last time this was asked.

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use mio::Token;
 
+use super::active::Active;
 use super::batch::{Batch, MOST_PACKETS, Made};
 use super::config::{Pacing, SendConfig};
 use super::departures::Departures;
@@ -16,9 +17,8 @@ use super::pacer::Pacer;
 use super::request::{Completion, Request, SendError};
 use super::shared::Shared;
 use super::transport::Transport;
-use crate::recv::{Polled, TaskCx, Watch};
-use crate::ring::{Ring, Waiter};
-use crate::wire::Flavour;
+use crate::recv::{Look, Polled, TaskCx, Watch};
+use crate::ring::{Ended, Ring, Waiter};
 
 /// Batches sent before others on the worker have their turn.
 const QUANTUM: usize = 8;
@@ -32,6 +32,8 @@ pub(crate) struct SendTask {
     shared: Arc<Shared>,
     queue: Ring<Request>,
     waiter: Waiter,
+    /// For more to come, before a lone train that is not full leaves.
+    look: Look,
     transport: Box<dyn Transport>,
     config: SendConfig,
     pacer: Pacer,
@@ -73,18 +75,6 @@ enum Step {
     Done,
 }
 
-/// A request that is being sent.
-struct Active {
-    request: Request,
-    /// The next heap to plan.
-    next_heap: usize,
-    next_cnt: u64,
-    bytes: u64,
-    /// Packets made but not sent.
-    in_batch: usize,
-    error: Option<SendError>,
-}
-
 impl SendTask {
     pub(crate) fn new(
         shared: Arc<Shared>,
@@ -98,6 +88,7 @@ impl SendTask {
             shared,
             queue,
             waiter: Waiter::default(),
+            look: Look::default(),
             transport,
             config,
             pacer,
@@ -176,20 +167,39 @@ impl SendTask {
         }
         // All that fits is offered at once, so that no lone packet is left for the next call.
         let burst = self.config.burst_size.saturating_sub(self.config.max_packet_size);
+        // Then somebody waits for room, or is about to, and brings more.
+        let more_comes = waker.is_some() && self.queue.is_full();
         while self.batch.has_room(burst) {
             if self.make_packets(burst) {
                 continue;
             }
             let Some(waker) = waker else { return };
-            match self.queue.poll_pop_in_run(&mut self.waiter, waker) {
-                Poll::Ready(Ok(request)) => self.active.push_back(Active::new(request)),
-                Poll::Ready(Err(_)) => {
+            match self.pop(waker, more_comes) {
+                Some(Ok(request)) => self.active.push_back(Active::new(request)),
+                Some(Err(_)) => {
                     self.ended = true;
                     return;
                 }
-                Poll::Pending => return,
+                None => return,
             }
         }
+    }
+
+    /// The next request, if there is one. Only if no packet waits is the worker to be called for those
+    /// that come later, as otherwise it comes back anyway.
+    fn pop(&mut self, waker: &Waker, more_comes: bool) -> Option<Result<Request, Ended>> {
+        if self.batch.waiting().is_empty() {
+            return match self.queue.poll_pop_in_run(&mut self.waiter, waker) {
+                Poll::Ready(popped) => Some(popped),
+                Poll::Pending => None,
+            };
+        }
+        let popped = self.queue.try_pop_in_run();
+        if popped.is_some() || !more_comes || !self.batch.is_open_train() {
+            return popped;
+        }
+        let has_come = self.look.keeping_the_core(|| !self.queue.is_empty());
+        if has_come { self.queue.try_pop_in_run() } else { None }
     }
 
     /// Makes packets of the newest request while there is room, or if heaps are interleaved one. False
@@ -199,34 +209,47 @@ impl SendTask {
         let Some(active) = self.active.back_mut() else { return false };
         let packet_size = self.config.max_packet_size;
         if active.request.work.is_interleaved() {
-            active.plan_all(&mut self.plans, packet_size);
-            let Some((at, mut plan)) = self.plans.pop_front() else { return false };
-            let (heap, about) = active.about(number, at, self.config.rate);
-            active.in_batch += self.batch.make(about, heap, &mut plan, 1, burst);
-            if !plan.is_finished() {
-                self.plans.push_back((at, plan));
-            }
-            return true;
+            return self.make_packet_in_turn(number, burst);
         }
-        let waiting = self.plans.pop_front();
-        let Some((mut at, mut plan)) = waiting.or_else(|| active.next_plan(packet_size)) else {
-            return false;
-        };
-        loop {
+        if let Some((at, mut plan)) = self.plans.pop_front() {
             let (heap, about) = active.about(number, at, self.config.rate);
             active.in_batch += self.batch.make(about, heap, &mut plan, MOST_PACKETS, burst);
             if !plan.is_finished() {
                 self.plans.push_front((at, plan));
                 return true;
             }
-            if !self.batch.has_room(burst) {
-                return true;
+        } else if active.is_planned() {
+            return false;
+        }
+        while self.batch.has_room(burst) {
+            let Some((at, cnt)) = active.next_heap() else { break };
+            let (heap, about) = active.about(number, at, self.config.rate);
+            if self.batch.make_whole(about, heap, cnt, packet_size) {
+                active.in_batch += 1;
+                continue;
             }
-            match active.next_plan(packet_size) {
-                Some(next) => (at, plan) = next,
-                None => return true,
+            let Some(mut plan) = active.plan(at, cnt, packet_size) else { break };
+            let (heap, about) = active.about(number, at, self.config.rate);
+            active.in_batch += self.batch.make(about, heap, &mut plan, MOST_PACKETS, burst);
+            if !plan.is_finished() {
+                self.plans.push_front((at, plan));
+                break;
             }
         }
+        true
+    }
+
+    /// Makes a packet of the heap of the newest request whose turn it is.
+    fn make_packet_in_turn(&mut self, number: u64, burst: usize) -> bool {
+        let Some(active) = self.active.back_mut() else { return false };
+        active.plan_all(&mut self.plans, self.config.max_packet_size);
+        let Some((at, mut plan)) = self.plans.pop_front() else { return false };
+        let (heap, about) = active.about(number, at, self.config.rate);
+        active.in_batch += self.batch.make(about, heap, &mut plan, 1, burst);
+        if !plan.is_finished() {
+            self.plans.push_back((at, plan));
+        }
+        true
     }
 
     /// Offers the batch to the transport once. What it took is accounted for.
@@ -446,60 +469,6 @@ impl SendTask {
         self.shared.fail(io::Error::other(message.to_owned()));
         self.shared.end();
     }
-}
-
-impl Active {
-    fn new(request: Request) -> Self {
-        let next_cnt = request.next_cnt;
-        Self { request, next_heap: 0, next_cnt, bytes: 0, in_batch: 0, error: None }
-    }
-
-    /// A heap of it, and what its packets have in common.
-    #[inline]
-    fn about(&self, number: u64, at: usize, rate: f64) -> (&Heap, (u64, usize, usize, f64)) {
-        let heap = &self.request.work.heaps()[at];
-        (&heap.heap, (number, at, heap.substream, heap.rate.unwrap_or(rate)))
-    }
-
-    /// Plans the next heap; `None` if there is none or one cannot be sent.
-    #[inline]
-    fn next_plan(&mut self, packet_size: usize) -> Option<(usize, Plan)> {
-        let at = self.next_heap;
-        let heap = self.request.work.heaps().get(at).filter(|_| self.error.is_none())?;
-        self.next_heap += 1;
-        let cnt = heap.cnt.unwrap_or_else(|| {
-            let cnt = masked(self.next_cnt, heap.heap.flavour());
-            self.next_cnt = self.next_cnt.wrapping_add(self.request.step);
-            cnt
-        });
-        match heap.heap.plan(cnt, packet_size) {
-            Ok(plan) => Some((at, plan)),
-            Err(error) => {
-                self.error = Some(SendError::Encode(error));
-                None
-            }
-        }
-    }
-
-    /// Plans all heaps that are not yet planned.
-    fn plan_all(&mut self, plans: &mut VecDeque<(usize, Plan)>, packet_size: usize) {
-        while let Some(next) = self.next_plan(packet_size) {
-            plans.push_back(next);
-        }
-        if self.error.is_some() {
-            plans.clear();
-        }
-    }
-
-    /// Whether no more of its heaps will be planned.
-    fn is_planned(&self) -> bool {
-        self.error.is_some() || self.next_heap >= self.request.work.heaps().len()
-    }
-}
-
-/// Heap counts that the stream gives out start over where the flavour ends.
-fn masked(cnt: u64, flavour: Flavour) -> u64 {
-    cnt & flavour.max_value()
 }
 
 impl Drop for SendTask {
