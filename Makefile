@@ -41,11 +41,11 @@ test-rust: venv ## Run the tests in Rust: unit, simulated worlds, integration, a
 	$(CARGO) test $(CARGO_FLAGS) --workspace --all-targets -- $(TESTS)
 
 .PHONY: test-paths
-test-paths: venv ## Run the library's tests without any short way, then with every one (src/paths.rs)
-	for paths in long short; do \
+test-paths: venv ## Run the tests in Rust without any short way, then with every one (src/paths.rs)
+	@for paths in long short; do \
 		echo "=== SPEADWAY_PATHS=$$paths"; \
-		SPEADWAY_PATHS=$$paths $(CARGO) test $(CARGO_FLAGS) --quiet --package speadway \
-			--lib --tests -- $(TESTS); \
+		SPEADWAY_PATHS=$$paths $(CARGO) test $(CARGO_FLAGS) --quiet --workspace \
+			--lib --bins --tests -- $(TESTS); \
 	done
 
 .PHONY: test-doc
