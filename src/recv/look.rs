@@ -4,6 +4,8 @@ use std::hint::spin_loop;
 use std::thread::yield_now;
 use std::time::{Duration, Instant};
 
+use crate::paths;
+
 /// For how long a thread looks. To sleep and be woken takes as long, for both threads together: 10 to
 /// 35 µs in a virtual machine, where it means a call of the hypervisor, some 5 µs on metal (2026-11).
 const LOOK: Duration = Duration::from_micros(20);
@@ -32,13 +34,14 @@ impl Look {
     /// Looks for a moment, unless it would be in vain by experience, and lets others have the core
     /// meanwhile. Whether it has come.
     pub(super) fn again(&mut self, has_come: impl Fn() -> bool) -> bool {
-        self.look(has_come, yield_now)
+        !paths::only_long() && self.look(has_come, yield_now)
     }
 
     /// As [`again`](Self::again), but keeps the core: on a busy machine, whoever is let have it may keep it
     /// for milliseconds.
     pub(crate) fn keeping_the_core(&mut self, has_come: impl Fn() -> bool) -> bool {
-        self.look(has_come, || (0..PAUSES).for_each(|_| spin_loop()))
+        let pause = || (0..PAUSES).for_each(|_| spin_loop());
+        !paths::only_long() && self.look(has_come, pause)
     }
 
     fn look(&mut self, has_come: impl Fn() -> bool, pause: impl Fn()) -> bool {
@@ -69,10 +72,11 @@ mod tests {
     /// Whether it looks, and finds something or not.
     fn looks(look: &mut Look, finds: bool) -> bool {
         let looked = Cell::new(false);
-        let found = look.keeping_the_core(|| {
+        let has_come = || {
             looked.set(true);
             finds
-        });
+        };
+        let found = look.look(has_come, spin_loop);
         assert_eq!(found, looked.get() && finds);
         looked.get()
     }

@@ -15,7 +15,6 @@ use mio::{Events, Poll, Registry, Token};
 
 use super::look::Look;
 use super::timer::{self, TIMER, Timer};
-use crate::paths;
 
 /// Events fetched from the kernel in one call; more come with the next.
 const EVENTS: usize = 256;
@@ -431,7 +430,7 @@ impl Run {
 
     /// Sleeps until something happens or a task's time has come.
     fn sleep(&mut self, events: &mut Events) -> io::Result<()> {
-        if std::mem::take(&mut self.expects) && !paths::only_long() {
+        if std::mem::take(&mut self.expects) {
             self.look.again(|| is_asked(&self.shared, &self.tasks));
         }
         self.shared.sleeping.store(true, Ordering::Relaxed);
